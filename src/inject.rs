@@ -1,0 +1,286 @@
+//! A Pod and its team in, a JSON patch or a [`Reason`] out.
+//!
+//! This is the product's heart, and pure: no I/O, no clock, no client, no async. The webhook and the command line call
+//! the same two functions:
+//!
+//! 1. [`Target::of`] reads from the Pod's labels which team it names, so that the caller can look the team up;
+//! 2. [`inject`] makes the patch.
+//!
+//! The Pod is only ever read, through the borrowed view in [`pod`]; the patch is made for the JSON that came. Every
+//! operation adds, so fields that this crate does not know survive, and a Pod that has its skills gets an empty patch.
+
+pub mod delivery;
+mod naming;
+pub mod patch;
+mod plan;
+pub mod pod;
+mod puller;
+pub mod reason;
+pub mod registry;
+pub mod settings;
+pub mod target;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::api::Keys;
+use crate::names::Listed;
+use crate::skill::{ObjectName, Source};
+use crate::team::{Agent, Team};
+use delivery::Delivery;
+use naming::Names;
+use patch::Patch;
+use plan::{Kept, Planned, existing_volume, plan};
+use pod::Pod;
+use puller::Pullers;
+
+pub use reason::Reason;
+pub use settings::{ServerVersion, Settings};
+pub use target::Target;
+
+/// What a Pod gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Injection {
+    /// The patch; empty where the Pod has all its skills, or its agent has none.
+    pub patch: Patch,
+    /// The agent.
+    pub agent: String,
+    /// The container that gets the skills.
+    pub container: String,
+    /// The skills that something was added for.
+    pub skills: Vec<String>,
+    /// What the person who made the Pod should know.
+    pub warnings: Vec<String>,
+}
+
+/// The value of the annotation that tells people what was injected.
+#[derive(Debug, Serialize)]
+struct Record<'a> {
+    team: &'a str,
+    agent: &'a str,
+    generation: i64,
+    delivery: String,
+    skills: Vec<Injected<'a>>,
+}
+
+/// A skill in a [`Record`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Injected<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_map: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oci: Option<&'a str>,
+    /// The Pod's own parts under this skill's names were left as they are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    kept: bool,
+}
+
+/// Makes the patch that gives `pod` the skills of the agent that `target` names in `team`.
+///
+/// `server` is the version of the API server, where it is known; what depends on it is left out otherwise.
+///
+/// # Errors
+/// A [`Reason`] when the Pod cannot be given all of its skills. Nothing is ever half done.
+pub fn inject(
+    pod: &Pod<'_>,
+    target: &Target<'_>,
+    team: &Team,
+    settings: &Settings,
+    server: Option<ServerVersion>,
+) -> Result<Injection, Reason> {
+    let keys = &settings.keys;
+    if pod.is_windows() {
+        return Err(Reason::WindowsPod {
+            inject: keys.inject.clone(),
+        });
+    }
+    if team.deleting {
+        return Err(Reason::TeamDeleting {
+            team: team.name.to_string(),
+            inject: keys.inject.clone(),
+        });
+    }
+    let agent = target.agent(team, keys)?;
+    let delivery = Delivery::choose(pod, team, keys, settings.delivery)?;
+    let index = target::container(pod, keys)?;
+    let Some(container) = pod.containers().get(index) else {
+        return Err(Reason::NoContainers);
+    };
+
+    let mut names = Names::default();
+    let mut skills = Vec::with_capacity(agent.skills.len());
+    for skill in &agent.skills {
+        let skill = skill.as_ref().map_err(|problem| Reason::InvalidSkill {
+            team: team.name.to_string(),
+            agent: agent.name.to_string(),
+            problem: problem.clone(),
+        })?;
+        skills.push(plan(pod, container, skill, &mut names, settings)?);
+    }
+    let pulls = skills.iter().any(|skill| skill.puller.is_some());
+    let pull_secrets = if pulls {
+        pull_secrets(team)?
+    } else {
+        Vec::new()
+    };
+
+    let mut patch = Patch::default();
+    let mut volumes = skills
+        .iter()
+        .filter_map(|skill| skill.volume.clone())
+        .collect::<Vec<_>>();
+    let mut init_containers = Vec::new();
+    if pulls {
+        delivery.available()?;
+        let pullers = Pullers::new(pod, container, &settings.puller, &pull_secrets, server);
+        for volume in pullers.volumes() {
+            if existing_volume(pod, volume.name, volume.kind)?.is_none() {
+                volumes.push(json!({"name": volume.name, (volume.kind): volume.source}));
+            }
+        }
+        let wanted = skills.iter().filter_map(|skill| skill.puller.as_ref());
+        init_containers.extend(
+            wanted.map(|puller| pullers.container(&puller.name, &puller.volume, puller.reference)),
+        );
+    }
+    patch.append(&["spec", "volumes"], pod.spec.volumes.is_some(), volumes);
+    let mounts = skills
+        .iter()
+        .filter_map(|skill| skill.mount.clone())
+        .collect();
+    let mounts_path = ["spec", "containers", &index.to_string(), "volumeMounts"];
+    patch.append(&mounts_path, container.volume_mounts.is_some(), mounts);
+    let has_init_containers = pod.spec.init_containers.is_some();
+    patch.insert(
+        &["spec", "initContainers"],
+        has_init_containers,
+        first_puller_index(pod),
+        init_containers,
+    );
+    append_pull_secrets(&mut patch, pod, &pull_secrets);
+    record(&mut patch, pod, team, agent, delivery, &skills, keys);
+
+    Ok(Injection {
+        patch,
+        agent: agent.name.to_string(),
+        container: container.name.to_string(),
+        skills: skills
+            .iter()
+            .filter(|skill| !skill.is_complete())
+            .map(|skill| skill.skill.name.to_string())
+            .collect(),
+        warnings: warnings(pod, team, &skills),
+    })
+}
+
+fn pull_secrets(team: &Team) -> Result<Vec<&ObjectName>, Reason> {
+    let valid = team.pull_secrets.iter().map(Result::as_ref);
+    valid
+        .collect::<Result<_, _>>()
+        .map_err(|problem| Reason::InvalidPullSecret {
+            team: team.name.to_string(),
+            problem: problem.clone(),
+        })
+}
+
+/// Pullers come after the last native sidecar, which may be the Pod's way to the network, and before everything else.
+fn first_puller_index(pod: &Pod<'_>) -> usize {
+    pod.init_containers()
+        .iter()
+        .rposition(pod::Container::is_sidecar)
+        .map_or(0, |last| last + 1)
+}
+
+fn append_pull_secrets(patch: &mut Patch, pod: &Pod<'_>, pull_secrets: &[&ObjectName]) {
+    let present = pod.spec.image_pull_secrets.as_deref();
+    let is_present = |name: &str| {
+        present
+            .unwrap_or_default()
+            .iter()
+            .any(|secret| secret.name.as_deref() == Some(name))
+    };
+    let missing = pull_secrets
+        .iter()
+        .map(|secret| secret.as_str())
+        .filter(|name| !is_present(name));
+    patch.append(
+        &["spec", "imagePullSecrets"],
+        present.is_some(),
+        missing.map(|name| json!({"name": name})).collect(),
+    );
+}
+
+/// Writes down what the Pod has, where something was added or where an annotation says otherwise.
+fn record(
+    patch: &mut Patch,
+    pod: &Pod<'_>,
+    team: &Team,
+    agent: &Agent,
+    delivery: Delivery,
+    skills: &[Planned<'_>],
+    keys: &Keys,
+) {
+    let found = pod.annotation(&keys.skills);
+    if patch.is_empty() && found.is_none() {
+        return;
+    }
+    let record = Record {
+        team: &team.name,
+        agent: &agent.name,
+        generation: team.generation,
+        delivery: delivery.to_string(),
+        skills: skills.iter().map(Planned::record).collect(),
+    };
+    // Serializing strings, a number and a list into memory has no way to fail.
+    let text = serde_json::to_string(&record).unwrap_or_default();
+    if found == Some(text.as_str()) {
+        return;
+    }
+    if pod.metadata.annotations.is_some() {
+        patch.set(
+            &["metadata", "annotations", &keys.skills],
+            Value::String(text),
+        );
+    } else {
+        patch.set(&["metadata", "annotations"], json!({(&keys.skills): text}));
+    }
+}
+
+fn warnings(pod: &Pod<'_>, team: &Team, skills: &[Planned<'_>]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for skill in skills {
+        let name = &skill.skill.name;
+        match &skill.kept {
+            Some(Kept::Puller(puller)) => warnings.push(format!(
+                "skill {name}: init container {puller} is in the Pod already and is kept, with another image or \
+                 reference than AgentTeam {} asks for",
+                team.name
+            )),
+            Some(Kept::ConfigMap(volume)) => warnings.push(format!(
+                "skill {name}: volume {volume} is in the Pod already and is kept, with another ConfigMap than \
+                 AgentTeam {} asks for",
+                team.name
+            )),
+            None => {}
+        }
+    }
+    let pulled = || skills.iter().filter(|skill| skill.puller.is_some());
+    let unpinned = pulled()
+        .filter(|skill| matches!(&skill.skill.source, Source::Oci(oci) if oci.digest().is_none()));
+    let unpinned: Vec<_> = unpinned.map(|skill| &skill.skill.name).collect();
+    if !unpinned.is_empty() {
+        warnings.push(format!(
+            "referenced by tag, which may name something else tomorrow: skill {}; append @sha256:… to pin",
+            Listed(unpinned.iter())
+        ));
+    }
+    if pod.spec.host_network == Some(true) && pulled().next().is_some() {
+        warnings.push(
+            "hostNetwork: the skill pullers reach what the node reaches, its metadata service too"
+                .to_owned(),
+        );
+    }
+    warnings
+}

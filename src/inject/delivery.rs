@@ -1,0 +1,50 @@
+//! The ways to deliver OCI skills.
+
+use strum::{Display, EnumString};
+
+use super::pod::Pod;
+use super::reason::Reason;
+use crate::api::Keys;
+use crate::team::Team;
+
+/// How OCI skills get into a Pod. `ConfigMap` skills are always mounted.
+#[derive(Clone, Copy, Debug, Default, Display, EnumString, PartialEq, Eq)]
+#[strum(serialize_all = "lowercase")]
+pub enum Delivery {
+    /// One ORAS init container a skill.
+    #[default]
+    Oras,
+    /// One init container of our own for all skills.
+    Puller,
+    /// One OCI image volume a skill.
+    Image,
+}
+
+impl Delivery {
+    /// What the Pod's annotation says, else the team's, else `default`.
+    ///
+    /// # Errors
+    /// When the one that decides says something else than a mode.
+    pub fn choose(pod: &Pod<'_>, team: &Team, keys: &Keys, default: Self) -> Result<Self, Reason> {
+        let (value, owner) = match (pod.annotation(&keys.delivery), team.delivery.as_deref()) {
+            (Some(value), _) => (value, "the Pod".to_owned()),
+            (None, Some(value)) => (value, format!("AgentTeam {}", team.name)),
+            (None, None) => return Ok(default),
+        };
+        value.parse().map_err(|_| Reason::UnknownDelivery {
+            place: format!("the annotation {} of {owner}", keys.delivery),
+            value: value.to_owned(),
+        })
+    }
+
+    /// This mode, if this version can deliver with it.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn available(self) -> Result<Self, Reason> {
+        match self {
+            Self::Oras => Ok(self),
+            Self::Puller | Self::Image => Err(Reason::DeliveryUnavailable { delivery: self }),
+        }
+    }
+}

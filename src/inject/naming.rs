@@ -1,0 +1,94 @@
+//! Names of volumes and containers: DNS labels of at most 63 characters, for skills whose names may have 64.
+
+use sha2::{Digest, Sha256};
+
+use super::puller::AUTH_VOLUME;
+use crate::names::LABEL_MAX;
+
+/// How much of a hash stands in a shortened name: 48 bits.
+const HASH_LENGTH: usize = 12;
+
+/// Gives each skill of one agent names that no other has.
+#[derive(Default)]
+pub(super) struct Names {
+    taken: Vec<String>,
+}
+
+impl Names {
+    /// The name of the skill's volume, `skill-{name}`.
+    pub(super) fn volume(&mut self, skill: &str) -> String {
+        self.unique("skill-", skill)
+    }
+
+    /// The name of the skill's puller, `pull-skill-{name}`.
+    pub(super) fn puller(&mut self, skill: &str) -> String {
+        self.unique("pull-skill-", skill)
+    }
+
+    /// `{prefix}{skill}`, or a shortened form with a hash where that is too long or taken.
+    fn unique(&mut self, prefix: &str, skill: &str) -> String {
+        let mut name = format!("{prefix}{skill}");
+        let mut salt = 0_u32;
+        while name.len() > LABEL_MAX || name == AUTH_VOLUME || self.taken.contains(&name) {
+            name = shortened(prefix, skill, salt);
+            salt += 1;
+        }
+        self.taken.push(name.clone());
+        name
+    }
+}
+
+fn shortened(prefix: &str, skill: &str, salt: u32) -> String {
+    let mut hash = Sha256::new();
+    hash.update(skill);
+    hash.update(salt.to_be_bytes());
+    let digest = hash.finalize();
+    let bits = digest
+        .iter()
+        .take(HASH_LENGTH / 2)
+        .fold(0_u64, |bits, &byte| bits << 8 | u64::from(byte));
+    let room = LABEL_MAX - prefix.len() - 1 - HASH_LENGTH;
+    let kept = skill.get(..room.min(skill.len())).unwrap_or_default();
+    format!("{prefix}{kept}-{bits:0HASH_LENGTH$x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::is_dns_label;
+
+    #[test]
+    fn short_names_are_as_the_original_s() {
+        let mut names = Names::default();
+        assert_eq!(names.volume("web"), "skill-web");
+        assert_eq!(names.puller("web"), "pull-skill-web");
+        let longest = "x".repeat(57);
+        assert_eq!(names.volume(&longest), format!("skill-{longest}"));
+    }
+
+    #[test]
+    fn long_names_are_shortened_without_collision() {
+        let mut names = Names::default();
+        let long = |last: char| "x".repeat(63) + &last.to_string();
+        let made = [
+            names.volume(&long('a')),
+            names.volume(&long('b')),
+            names.puller(&long('a')),
+            names.puller(&long('b')),
+        ];
+        for name in &made {
+            assert!(is_dns_label(name, LABEL_MAX), "{name}");
+        }
+        let distinct: std::collections::HashSet<_> = made.iter().collect();
+        assert_eq!(distinct.len(), 4);
+    }
+
+    #[test]
+    fn a_skill_named_as_a_shortened_one_gets_another_name() {
+        let mut names = Names::default();
+        let shortened = names.volume("auth");
+        assert_ne!(shortened, AUTH_VOLUME);
+        let imitation = shortened.strip_prefix("skill-").unwrap();
+        assert_ne!(names.volume(imitation), shortened);
+    }
+}

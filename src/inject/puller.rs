@@ -1,0 +1,203 @@
+//! The init container that pulls one skill with ORAS, and the volumes that all of them share.
+
+use serde_json::{Value, json};
+
+use super::pod::{Container, Pod};
+use super::settings::{PullerSettings, ServerVersion};
+use crate::skill::{ObjectName, Reference};
+
+/// The volume with registry credentials, named as the original operator names it.
+pub(super) const AUTH_VOLUME: &str = "skill-auth";
+/// The writable temporary directory: ORAS unpacks there.
+pub(super) const TEMPORARY_VOLUME: &str = "pull-skills-tmp";
+/// The empty volume that keeps a `ServiceAccount` token out of the pullers.
+pub(super) const NO_TOKEN_VOLUME: &str = "pull-skills-no-token";
+/// The volume with certificates of more authorities.
+pub(super) const CA_VOLUME: &str = "pull-skills-ca";
+
+const AUTH_PATH: &str = "/auth/.docker";
+const CA_PATH: &str = "/etc/agentteam-webhook/ca";
+const OUTPUT_PATH: &str = "/skill-out";
+const TEMPORARY_PATH: &str = "/tmp";
+/// Where the API server mounts a token, unless something is mounted there already.
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The user of a puller where neither the agent's container nor its Pod names one: nobody, in distroless images.
+const DEFAULT_USER: i64 = 65532;
+
+/// A volume as an injected container needs it.
+pub(super) struct SharedVolume {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) source: Value,
+}
+
+/// What all pullers of a Pod have in common.
+pub(super) struct Pullers<'a> {
+    settings: &'a PullerSettings,
+    pull_secrets: &'a [&'a ObjectName],
+    user: i64,
+    restart: bool,
+}
+
+impl<'a> Pullers<'a> {
+    pub(super) fn new(
+        pod: &Pod<'_>,
+        agent: &Container<'_>,
+        settings: &'a PullerSettings,
+        pull_secrets: &'a [&'a ObjectName],
+        server: Option<ServerVersion>,
+    ) -> Self {
+        let users = [agent.security_context, pod.spec.security_context];
+        let user = users
+            .into_iter()
+            .flatten()
+            .find_map(|context| context.run_as_user)
+            .filter(|&user| user > 0);
+        let never = pod.spec.restart_policy.as_deref() == Some("Never");
+        Self {
+            settings,
+            pull_secrets,
+            user: user.unwrap_or(DEFAULT_USER),
+            // Without it, one failed pull would fail such a Pod for good.
+            restart: never && server.is_some_and(ServerVersion::restarts_init_containers),
+        }
+    }
+
+    /// The volumes that the pullers need besides those of the skills.
+    pub(super) fn volumes(&self) -> Vec<SharedVolume> {
+        let volume = |name, kind, source| SharedVolume { name, kind, source };
+        let empty = |limit: &str| json!({"sizeLimit": limit});
+        let mut volumes = vec![
+            volume(
+                TEMPORARY_VOLUME,
+                "emptyDir",
+                empty(self.settings.size_limit.as_str()),
+            ),
+            volume(NO_TOKEN_VOLUME, "emptyDir", empty("1Mi")),
+        ];
+        match self.pull_secrets {
+            [] => {}
+            [secret] => {
+                let items = [json!({"key": ".dockerconfigjson", "path": "config.json"})];
+                volumes.push(volume(
+                    AUTH_VOLUME,
+                    "secret",
+                    json!({"secretName": secret.as_str(), "items": items}),
+                ));
+            }
+            secrets => {
+                let source = |(index, secret): (usize, &&ObjectName)| {
+                    let items = [json!({"key": ".dockerconfigjson", "path": config_file(index)})];
+                    json!({"secret": {"name": secret.as_str(), "items": items}})
+                };
+                let sources: Vec<_> = secrets.iter().enumerate().map(source).collect();
+                volumes.push(volume(
+                    AUTH_VOLUME,
+                    "projected",
+                    json!({"sources": sources}),
+                ));
+            }
+        }
+        if let Some(name) = &self.settings.ca_config_map {
+            volumes.push(volume(
+                CA_VOLUME,
+                "configMap",
+                json!({"name": name.as_str()}),
+            ));
+        }
+        volumes
+    }
+
+    /// The init container `name` that pulls `reference` into `volume`.
+    pub(super) fn container(&self, name: &str, volume: &str, reference: &Reference) -> Value {
+        let mut container = json!({
+            "name": name,
+            "image": self.settings.image.as_str(),
+            "command": self.command(reference),
+            "env": self.variables(),
+            "resources": self.settings.resources.to_json(),
+            "securityContext": {
+                "runAsUser": self.user,
+                "runAsNonRoot": true,
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+            "volumeMounts": self.mounts(volume),
+        });
+        if let (true, Some(fields)) = (self.restart, container.as_object_mut()) {
+            fields.insert("restartPolicy".into(), json!("OnFailure"));
+        }
+        container
+    }
+
+    fn command(&self, reference: &Reference) -> Vec<String> {
+        let mut command: Vec<String> = ["oras", "pull", "--no-tty", "--output", OUTPUT_PATH]
+            .map(Into::into)
+            .into();
+        if self.pull_secrets.len() > 1 {
+            for index in 0..self.pull_secrets.len() {
+                command.push("--registry-config".into());
+                command.push(format!("{AUTH_PATH}/{}", config_file(index)));
+            }
+        }
+        if self
+            .settings
+            .plain_http
+            .iter()
+            .any(|plain| plain.is(reference.host()))
+        {
+            command.push("--plain-http".into());
+        }
+        command.push(reference.to_string());
+        command
+    }
+
+    fn variables(&self) -> Vec<Value> {
+        let variable = |name: &str, value: &str| json!({"name": name, "value": value});
+        let mut variables = vec![variable("TMPDIR", TEMPORARY_PATH)];
+        if !self.pull_secrets.is_empty() {
+            variables.push(variable("DOCKER_CONFIG", AUTH_PATH));
+        }
+        if self.settings.ca_config_map.is_some() {
+            // Unlike --ca-file, this adds to the authorities of the image, so public registries go on working.
+            variables.push(variable("SSL_CERT_DIR", CA_PATH));
+        }
+        variables.extend(
+            self.settings
+                .proxy
+                .variables()
+                .map(|(name, value)| variable(name, value)),
+        );
+        variables
+    }
+
+    fn mounts(&self, volume: &str) -> Vec<Value> {
+        let read_only =
+            |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
+        let mut mounts = vec![
+            json!({"name": volume, "mountPath": OUTPUT_PATH}),
+            json!({"name": TEMPORARY_VOLUME, "mountPath": TEMPORARY_PATH}),
+            read_only(NO_TOKEN_VOLUME, TOKEN_PATH),
+        ];
+        if !self.pull_secrets.is_empty() {
+            mounts.push(read_only(AUTH_VOLUME, AUTH_PATH));
+        }
+        if self.settings.ca_config_map.is_some() {
+            mounts.push(read_only(CA_VOLUME, CA_PATH));
+        }
+        mounts
+    }
+}
+
+/// The file of the pull secret at `index`; the first has the name that every client looks for.
+fn config_file(index: usize) -> String {
+    if index == 0 {
+        "config.json".to_owned()
+    } else {
+        format!("config-{}.json", index + 1)
+    }
+}

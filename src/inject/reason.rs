@@ -1,0 +1,306 @@
+//! Why a Pod is not given its skills.
+//!
+//! Each reason is one variant; its name is the word that stands in the message, the log, the metric and the report of
+//! the command line, and its text is the sentence that a person reads: what is wrong, where, and what to do.
+
+use strum::{IntoStaticStr, VariantNames};
+use thiserror::Error;
+
+use super::delivery::Delivery;
+use crate::names::{Listed, Shown};
+use crate::team::{InvalidPullSecret, NamedProblem};
+
+/// Why a Pod is denied.
+#[derive(Clone, Debug, Error, IntoStaticStr, PartialEq, VariantNames)]
+pub enum Reason {
+    /// The Pod is not one.
+    #[error("the Pod cannot be read: {0}")]
+    MalformedPod(String),
+
+    /// The Pod's own namespace is not the request's.
+    #[error(
+        "the Pod says namespace {}, but it is created in {}; make the two the same",
+        Shown(pod),
+        Shown(request)
+    )]
+    NamespaceMismatch {
+        /// `metadata.namespace`
+        pod: String,
+        /// The request's namespace.
+        request: String,
+    },
+
+    /// The two team labels disagree.
+    #[error(
+        "the labels {agent_team_key}: {} and {team_key}: {} name different AgentTeams; keep one of them",
+        Shown(agent_team),
+        Shown(team)
+    )]
+    TeamLabelsDiffer {
+        /// The first label's key.
+        agent_team_key: String,
+        /// The first label's value.
+        agent_team: String,
+        /// The second label's key.
+        team_key: String,
+        /// The second label's value.
+        team: String,
+    },
+
+    /// The team label's value cannot be a team's name.
+    #[error(
+        "the label {key} says {}, which cannot be the name of an AgentTeam; give the name of one in the Pod's own namespace, without the namespace",
+        Shown(value)
+    )]
+    InvalidTeamName {
+        /// The label's key.
+        key: String,
+        /// The label's value.
+        value: String,
+    },
+
+    /// There is no such team.
+    #[error(
+        "there is no AgentTeam {team} in namespace {namespace}; create it, correct the label {key}, or opt out with the label {inject}: \"false\""
+    )]
+    TeamNotFound {
+        /// The team.
+        team: String,
+        /// Its namespace.
+        namespace: String,
+        /// The label that names it.
+        key: String,
+        /// The opt-out label's key.
+        inject: String,
+    },
+
+    /// The team is not in the cache, and the API server did not answer in time.
+    #[error(
+        "AgentTeam {team} in namespace {namespace} is not known yet and could not be looked up: {problem}; try again"
+    )]
+    TeamLookupFailed {
+        /// The team.
+        team: String,
+        /// Its namespace.
+        namespace: String,
+        /// What went wrong.
+        problem: String,
+    },
+
+    /// The team is being deleted.
+    #[error(
+        "AgentTeam {team} is being deleted; create it anew, or opt out with the label {inject}: \"false\""
+    )]
+    TeamDeleting {
+        /// The team.
+        team: String,
+        /// The opt-out label's key.
+        inject: String,
+    },
+
+    /// The Pod names a team but no agent.
+    #[error("the Pod names AgentTeam {team} but none of its agents; add the label {key} with one of {}, or opt out with the label {inject}: \"false\"", Listed(agents.iter()))]
+    AgentNotNamed {
+        /// The team.
+        team: String,
+        /// The agent label's key.
+        key: String,
+        /// The team's agents.
+        agents: Vec<String>,
+        /// The opt-out label's key.
+        inject: String,
+    },
+
+    /// The team has no such agent.
+    #[error("AgentTeam {team} has no agent {} (from the label {key}); it has {}{}; correct the label {agent_key}, or opt out with the label {inject}: \"false\"", Shown(agent), if agents.is_empty() { "none" } else { "" }, Listed(agents.iter()))]
+    AgentNotFound {
+        /// The team.
+        team: String,
+        /// The agent.
+        agent: String,
+        /// The label that it was taken from.
+        key: String,
+        /// The agent label's key.
+        agent_key: String,
+        /// The team's agents.
+        agents: Vec<String>,
+        /// The opt-out label's key.
+        inject: String,
+    },
+
+    /// The team cannot be read where the agent may be.
+    #[error("AgentTeam {team} cannot be read: {problem}; mend the team")]
+    MalformedTeam {
+        /// The team.
+        team: String,
+        /// What is wrong, and where.
+        problem: String,
+    },
+
+    /// A skill of the agent is invalid.
+    #[error("agent {agent} of AgentTeam {team}: {problem}; mend the team")]
+    InvalidSkill {
+        /// The team.
+        team: String,
+        /// The agent.
+        agent: String,
+        /// Which skill, and what is wrong with it.
+        problem: NamedProblem,
+    },
+
+    /// A pull secret of the team has an impossible name.
+    #[error("AgentTeam {team}: {problem}; mend the team")]
+    InvalidPullSecret {
+        /// The team.
+        team: String,
+        /// What is wrong.
+        problem: InvalidPullSecret,
+    },
+
+    /// The registry may not be pulled from.
+    #[error("skill {skill}: {reference} is not in an allowed registry{}; the allowed ones are set by --allowed-registries", if *special { ", because its host is loopback, link-local or a metadata service" } else { "" })]
+    RegistryNotAllowed {
+        /// The skill.
+        skill: String,
+        /// Its reference.
+        reference: String,
+        /// Whether the host needs to be named to be allowed.
+        special: bool,
+    },
+
+    /// A digest is required, and there is only a tag.
+    #[error(
+        "skill {skill}: {reference} names a tag, but digests are required here; append @sha256:…"
+    )]
+    DigestRequired {
+        /// The skill.
+        skill: String,
+        /// Its reference.
+        reference: String,
+    },
+
+    /// No delivery mode has this name.
+    #[error(
+        "{place} says {}, which is not a delivery mode; it must be oras, puller or image",
+        Shown(value)
+    )]
+    UnknownDelivery {
+        /// Which annotation, and on what.
+        place: String,
+        /// Its value.
+        value: String,
+    },
+
+    /// A delivery mode that this version does not have.
+    #[error("delivery {delivery} is not available in this version; use oras")]
+    DeliveryUnavailable {
+        /// The mode.
+        delivery: Delivery,
+    },
+
+    /// The Pod has no containers.
+    #[error("the Pod has no containers, so none can get skills; add one to spec.containers")]
+    NoContainers,
+
+    /// The annotation names a container that is not there.
+    #[error("the annotation {key} names container {}, but the Pod has {}; correct the annotation", Shown(container), Listed(containers.iter()))]
+    ContainerNotFound {
+        /// The annotation's key.
+        key: String,
+        /// The container it names.
+        container: String,
+        /// The Pod's containers.
+        containers: Vec<String>,
+    },
+
+    /// Several containers could be the agent's.
+    #[error("the Pod has the containers {} and it is not said which of them is the agent's; name it with the annotation {key}", Listed(containers.iter()))]
+    AmbiguousContainer {
+        /// The annotation's key.
+        key: String,
+        /// The Pod's containers.
+        containers: Vec<String>,
+    },
+
+    /// The Pod runs on Windows.
+    #[error(
+        "the Pod runs on Windows, where skills cannot be delivered; opt out with the label {inject}: \"false\""
+    )]
+    WindowsPod {
+        /// The opt-out label's key.
+        inject: String,
+    },
+
+    /// A volume has our name and another kind of source.
+    #[error(
+        "the Pod has a volume {volume} of kind {}, where skills need one of kind {needed}; rename the Pod's volume",
+        Shown(found)
+    )]
+    VolumeConflict {
+        /// The volume's name.
+        volume: String,
+        /// The kind of its source.
+        found: String,
+        /// The kind that is needed.
+        needed: &'static str,
+    },
+
+    /// Something is mounted where a skill goes.
+    #[error(
+        "container {container} has volume {} mounted at {}, at or below {path}, where skill {skill} goes; mount it elsewhere",
+        Shown(volume),
+        Shown(mounted)
+    )]
+    MountConflict {
+        /// The agent's container.
+        container: String,
+        /// The volume in the way.
+        volume: String,
+        /// Where it is mounted.
+        mounted: String,
+        /// Where the skill goes.
+        path: String,
+        /// The skill.
+        skill: String,
+    },
+}
+
+impl Reason {
+    /// The word for this reason.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.into()
+    }
+
+    /// The HTTP status code that the API server gives its client.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::MalformedPod(_) | Self::NamespaceMismatch { .. } => 400,
+            Self::RegistryNotAllowed { .. } => 403,
+            Self::VolumeConflict { .. } => 409,
+            Self::TeamLookupFailed { .. } => 503,
+            _ => 422,
+        }
+    }
+
+    /// Whether a newer picture of the team could change the answer.
+    #[must_use]
+    pub fn depends_on_team(&self) -> bool {
+        matches!(
+            self,
+            Self::TeamDeleting { .. }
+                | Self::AgentNotNamed { .. }
+                | Self::AgentNotFound { .. }
+                | Self::MalformedTeam { .. }
+                | Self::InvalidSkill { .. }
+                | Self::InvalidPullSecret { .. }
+                | Self::RegistryNotAllowed { .. }
+                | Self::DigestRequired { .. }
+                | Self::UnknownDelivery { .. }
+                | Self::DeliveryUnavailable { .. }
+                | Self::VolumeConflict { .. }
+                | Self::MountConflict { .. }
+        )
+    }
+}
