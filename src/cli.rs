@@ -1,0 +1,52 @@
+//! The command line: one file a subcommand.
+
+#![allow(
+    clippy::doc_markdown,
+    clippy::struct_field_names,
+    reason = "doc comments are help texts here, and fields are named as their flags"
+)]
+
+pub mod crd;
+pub mod inject;
+pub mod serve;
+pub mod settings;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Gives AI-agent Pods on Kubernetes their skills.
+#[derive(Debug, Parser)]
+#[command(
+    name = "agentteam-webhook",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::Serve>),
+    Inject(Box<inject::Inject>),
+    Crd(crd::Crd),
+}
+
+impl Cli {
+    /// Runs the subcommand. An error is one line on stderr.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let done = match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::Inject(inject) => inject.run(),
+            Command::Crd(crd) => crd.run(),
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        })
+    }
+}

@@ -1,0 +1,353 @@
+//! `serve`: the webhook.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwapOption;
+use clap::Args;
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::settings::SettingsArgs;
+use crate::certs::authority::{self, Authority};
+use crate::certs::files::Files;
+use crate::certs::{Leaf, Served};
+use crate::metrics::{Metrics, Throttle};
+use crate::server::listen::{Server, tls};
+use crate::server::{App, admin, mutate};
+use crate::teams::cluster::{self, LastEvent, Live};
+use crate::teams::{Index, Sync, Teams, directory};
+use crate::telemetry::{self, LogFormat};
+
+/// How often the API server is asked for its version: it may be upgraded under us.
+const VERSION_INTERVAL: Duration = Duration::from_mins(5);
+
+/// How many connections the admin port has at once.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// Answer the API server's admission reviews
+///
+/// Teams come from a watch of the cluster that the kubeconfig or the Pod's own ServiceAccount leads to, or with
+/// --teams from files. With no certificate given, one is made in memory.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The address of the webhook (HTTPS)
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8443"
+    )]
+    listen: SocketAddr,
+
+    /// The address of /livez, /readyz and /metrics (HTTP)
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_ADMIN_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080"
+    )]
+    admin_listen: SocketAddr,
+
+    /// Read teams from this file, or this directory's .yaml, .yml and .json files, instead of a cluster
+    #[arg(long, env = "AGENTTEAM_WEBHOOK_TEAMS", value_name = "PATH")]
+    teams: Option<PathBuf>,
+
+    /// The most connections to the webhook at once; more wait until one is closed
+    #[arg(long, env = "AGENTTEAM_WEBHOOK_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 2048, value_parser = connections)]
+    max_connections: usize,
+
+    /// How long to go on answering after SIGTERM, in seconds, while clients learn that this server ends
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_DRAIN_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 5
+    )]
+    drain_seconds: u64,
+
+    #[command(flatten)]
+    tls: TlsArgs,
+
+    #[command(flatten)]
+    settings: SettingsArgs,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// The certificate.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "TLS")]
+struct TlsArgs {
+    /// The server's certificate and those that lead to its authority, in PEM; read again when it changes
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_TLS_CERT_FILE",
+        value_name = "FILE",
+        requires = "tls_key_file"
+    )]
+    tls_cert_file: Option<PathBuf>,
+
+    /// The key of the certificate, in PEM
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_TLS_KEY_FILE",
+        value_name = "FILE",
+        requires = "tls_cert_file"
+    )]
+    tls_key_file: Option<PathBuf>,
+
+    /// The names that a certificate made in memory is for, divided by commas
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_TLS_NAMES",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "localhost,127.0.0.1,::1",
+        conflicts_with = "tls_cert_file"
+    )]
+    tls_names: Vec<String>,
+
+    /// Write the certificate of the authority that was made in memory here, in PEM; - is stdout
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_TLS_CA_OUT",
+        value_name = "FILE",
+        default_value = "-",
+        conflicts_with = "tls_cert_file"
+    )]
+    tls_ca_out: PathBuf,
+}
+
+/// Logs.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Logs")]
+struct LogArgs {
+    /// A level (error, warn, info, debug, trace), or directives such as info,agentteam_webhook=debug
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log: String,
+
+    /// How a line of the log on stderr looks
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
+    log_format: LogFormat,
+}
+
+impl Serve {
+    /// Serves until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn run(self) -> Result<ExitCode> {
+        telemetry::start(&self.log.log, self.log.log_format)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.serve())?;
+        runtime.shutdown_background();
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn serve(self) -> Result<()> {
+        let settings = self.settings.settings()?;
+        if settings.puller.image.is_unsafe_oras() {
+            tracing::warn!(
+                image = %settings.puller.image,
+                "this ORAS has known security holes; set --skill-puller-image to v1.3.3 or newer"
+            );
+        }
+        let certificate = self.tls.certificate()?;
+        let (index, sync) = (Arc::new(Index::default()), Arc::new(Sync::default()));
+        let client = match &self.teams {
+            Some(_) => None,
+            None => Some(client().await?),
+        };
+        let live = client
+            .clone()
+            .map(|client| Live::new(client, &self.settings.api_group));
+        let app = Arc::new(App {
+            settings,
+            teams: Teams {
+                index: Arc::clone(&index),
+                sync: Arc::clone(&sync),
+                live,
+            },
+            server_version: ArcSwapOption::from_pointee(self.settings.server_version),
+            metrics: Metrics::default(),
+            certificate,
+            last_event: Arc::new(LastEvent::default()),
+            invalid_team_files: Arc::new(AtomicI64::new(0)),
+            draining: AtomicBool::new(false),
+            log_throttle: Throttle::default(),
+        });
+        self.feed(&app, client);
+
+        let acceptor = tls(app.certificate.clone())?;
+        let open = app.metrics.connections.clone();
+        let routes = mutate::routes(Arc::clone(&app));
+        let webhook = Server::bind(
+            self.listen,
+            Some(acceptor),
+            routes,
+            self.max_connections,
+            open,
+        )
+        .await
+        .with_context(|| format!("--listen {} cannot be opened", self.listen))?;
+        let routes = admin::routes(Arc::clone(&app));
+        let admin = Server::bind(
+            self.admin_listen,
+            None,
+            routes,
+            ADMIN_CONNECTIONS_MAX,
+            <_>::default(),
+        )
+        .await
+        .with_context(|| format!("--admin-listen {} cannot be opened", self.admin_listen))?;
+        tracing::info!(address = %webhook.address()?, admin = %admin.address()?, "listening");
+
+        let (ended, mut end) = tokio::sync::watch::channel(());
+        let admin = tokio::spawn(admin.serve(async move {
+            // The channel closes when the webhook is done.
+            let _ = end.changed().await;
+        }));
+        webhook
+            .serve(end_of_service(
+                Arc::clone(&app),
+                Duration::from_secs(self.drain_seconds),
+            )?)
+            .await;
+        drop(ended);
+        admin.await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Starts the tasks that keep teams and version as they are in the cluster or in the files.
+    fn feed(&self, app: &Arc<App>, client: Option<Client>) {
+        let (index, sync) = (Arc::clone(&app.teams.index), Arc::clone(&app.teams.sync));
+        let group = self.settings.api_group.clone();
+        match (&self.teams, client) {
+            (Some(path), _) => {
+                let bad_files = Arc::clone(&app.invalid_team_files);
+                tokio::spawn(directory::watch(
+                    path.clone(),
+                    group,
+                    index,
+                    sync,
+                    bad_files,
+                ));
+            }
+            (None, Some(client)) => {
+                if self.settings.server_version.is_none() {
+                    tokio::spawn(follow_version(client.clone(), Arc::clone(app)));
+                }
+                tokio::spawn(cluster::watch(
+                    client,
+                    group,
+                    index,
+                    sync,
+                    Arc::clone(&app.last_event),
+                ));
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+impl TlsArgs {
+    /// The certificate to serve, and the task that keeps it fresh.
+    fn certificate(&self) -> Result<Arc<Served>> {
+        if let (Some(certificate), Some(key)) = (&self.tls_cert_file, &self.tls_key_file) {
+            let files = Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            };
+            let content = files.read()?;
+            let served = Arc::new(Served::new(files.leaf(&content)?));
+            tokio::spawn(files.watch(content, Arc::clone(&served)));
+            return Ok(served);
+        }
+        let authority = Authority::new(self.tls_names.clone())?;
+        let leaf: Leaf = authority.issue()?;
+        let renew_at = leaf.renew_at();
+        if self.tls_ca_out.as_os_str() == "-" {
+            print!("{}", authority.certificate());
+        } else {
+            std::fs::write(&self.tls_ca_out, authority.certificate()).with_context(|| {
+                format!(
+                    "--tls-ca-out {} cannot be written",
+                    self.tls_ca_out.display()
+                )
+            })?;
+        }
+        let served = Arc::new(Served::new(leaf));
+        tokio::spawn(authority::renew(authority, renew_at, Arc::clone(&served)));
+        Ok(served)
+    }
+}
+
+async fn client() -> Result<Client> {
+    let config = kube::Config::infer().await.context(
+        "no cluster is configured; set KUBECONFIG, or serve teams from files with --teams",
+    )?;
+    Client::try_from(config).context("the cluster's configuration cannot be used")
+}
+
+async fn follow_version(client: Client, app: Arc<App>) {
+    loop {
+        match client.apiserver_version().await {
+            Ok(info) => match format!("{}.{}", info.major, info.minor).parse() {
+                Ok(version) => app.server_version.store(Some(Arc::new(version))),
+                Err(error) => tracing::warn!(%error, "the API server's version is not understood"),
+            },
+            Err(error) => tracing::warn!(%error, "the API server did not say its version"),
+        }
+        let known = app.server_version.load().is_some();
+        tokio::time::sleep(if known {
+            VERSION_INTERVAL
+        } else {
+            Duration::from_secs(5)
+        })
+        .await;
+    }
+}
+
+/// Resolves when the webhook should close: at once for a person's Ctrl-C, and after SIGTERM when clients had time to
+/// learn that this server is not ready any more.
+fn end_of_service(app: Arc<App>, drain: Duration) -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let patience = tokio::select! {
+            _ = terminate.recv() => drain,
+            _ = interrupt.recv() => Duration::ZERO,
+        };
+        tracing::info!(seconds = patience.as_secs(), "draining");
+        app.draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(patience).await;
+    })
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=65_536) => Ok(number),
+        _ => Err("it must be a number from 1 to 65536".to_owned()),
+    }
+}

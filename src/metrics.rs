@@ -1,0 +1,207 @@
+//! What `/metrics` tells. Every label's values come from a closed set.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// Upper bounds of the latency histogram, in seconds: most answers take microseconds, a look-up milliseconds.
+const BUCKETS: [f64; 12] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0,
+];
+
+/// Labels of the request counter.
+#[derive(Clone, Debug, EncodeLabelSet, Hash, PartialEq, Eq)]
+struct Outcome {
+    /// `injected`, `unchanged`, `skipped`, `denied` or `rejected`.
+    decision: &'static str,
+    /// The word of the reason, where the request was denied or rejected.
+    reason: &'static str,
+}
+
+/// Labels of the look-up counter.
+#[derive(Clone, Debug, EncodeLabelSet, Hash, PartialEq, Eq)]
+struct Lookup {
+    /// `found`, `missing` or `failed`.
+    result: &'static str,
+}
+
+/// The metrics of one process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Outcome, Counter>,
+    duration: Histogram,
+    lookups: Family<Lookup, Counter>,
+    /// Connections to the webhook that are open now.
+    pub connections: Gauge,
+    teams: Gauge,
+    teams_last_event: Gauge,
+    invalid_team_files: Gauge,
+    certificate_expiry: Gauge,
+}
+
+/// What is read anew for each scrape.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readings {
+    /// Teams that are known.
+    pub teams: usize,
+    /// When the watch last brought anything, in seconds since 1970.
+    pub teams_last_event: i64,
+    /// Files or documents that hold no readable team.
+    pub invalid_team_files: i64,
+    /// When the certificate ends, in seconds since 1970.
+    pub certificate_expiry: i64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("agentteam_webhook");
+        let requests = Family::<Outcome, Counter>::default();
+        registry.register(
+            "admission_requests",
+            "Admission requests by decision (injected, unchanged, skipped, denied, rejected) and reason",
+            requests.clone(),
+        );
+        let duration = Histogram::new(BUCKETS);
+        registry.register(
+            "admission_duration_seconds",
+            "Time from the whole request to its answer, look-ups included",
+            duration.clone(),
+        );
+        let lookups = Family::<Lookup, Counter>::default();
+        registry.register(
+            "team_lookups",
+            "Live look-ups of teams that the cache did not answer, by result (found, missing, failed)",
+            lookups.clone(),
+        );
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::<i64, AtomicI64>::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let connections = gauge("connections", "Open connections to the webhook");
+        let teams = gauge("teams", "AgentTeams that are known");
+        let teams_last_event = gauge(
+            "teams_last_event_timestamp_seconds",
+            "When the watch of AgentTeams last brought anything; 0 where teams come from files",
+        );
+        let invalid_team_files = gauge(
+            "invalid_team_files",
+            "Files or documents in --teams that hold no readable AgentTeam",
+        );
+        let certificate_expiry = gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate that is served ends",
+        );
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that is running", build);
+        Self {
+            registry,
+            requests,
+            duration,
+            lookups,
+            connections,
+            teams,
+            teams_last_event,
+            invalid_team_files,
+            certificate_expiry,
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts an answer.
+    pub fn answered(&self, decision: &'static str, reason: &'static str, took: Duration) {
+        self.requests
+            .get_or_create(&Outcome { decision, reason })
+            .inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a live look-up.
+    pub fn looked_up(&self, result: &'static str) {
+        self.lookups.get_or_create(&Lookup { result }).inc();
+    }
+
+    /// The metrics in the `OpenMetrics` text format.
+    #[must_use]
+    pub fn to_text(&self, readings: Readings) -> String {
+        self.teams
+            .set(i64::try_from(readings.teams).unwrap_or(i64::MAX));
+        self.teams_last_event.set(readings.teams_last_event);
+        self.invalid_team_files.set(readings.invalid_team_files);
+        self.certificate_expiry.set(readings.certificate_expiry);
+        let mut out = String::new();
+        // Writing to a String has no way to fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+/// Lets a bounded number of lines a second through, and counts the rest.
+#[derive(Debug, Default)]
+pub struct Throttle {
+    second: AtomicU64,
+    passed: AtomicU64,
+    held_back: AtomicU64,
+}
+
+impl Throttle {
+    /// Whether one more may pass in second `now`, and how many were held back before it.
+    pub fn pass(&self, now: u64, most: u64) -> Option<u64> {
+        if self.second.swap(now, Ordering::Relaxed) != now {
+            self.passed.store(0, Ordering::Relaxed);
+        }
+        if self.passed.fetch_add(1, Ordering::Relaxed) < most {
+            Some(self.held_back.swap(0, Ordering::Relaxed))
+        } else {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+/// Metrics as the server's tasks share them.
+pub type SharedMetrics = Arc<Metrics>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_our_prefix_and_a_help_text() {
+        let metrics = Metrics::default();
+        metrics.answered("denied", "TeamNotFound", Duration::from_micros(80));
+        let text = metrics.to_text(Readings {
+            teams: 3,
+            ..Readings::default()
+        });
+        assert!(text.contains(r#"agentteam_webhook_admission_requests_total{decision="denied",reason="TeamNotFound"} 1"#), "{text}");
+        assert!(text.contains("agentteam_webhook_teams 3\n"), "{text}");
+        assert!(
+            text.contains(r#"agentteam_webhook_build_info{version=""#),
+            "{text}"
+        );
+        assert!(
+            text.lines()
+                .all(|line| line.contains("agentteam_webhook_") || line == "# EOF"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_throttle_counts_what_it_holds_back() {
+        let throttle = Throttle::default();
+        let passed = (0..10).filter(|_| throttle.pass(1, 3).is_some()).count();
+        assert_eq!(passed, 3);
+        assert_eq!(throttle.pass(2, 3), Some(7));
+        assert_eq!(throttle.pass(2, 3), Some(0));
+    }
+}

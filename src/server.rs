@@ -1,0 +1,60 @@
+//! The webhook over HTTPS, and probes and metrics in plain HTTP.
+
+pub mod admin;
+pub mod listen;
+pub mod mutate;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use arc_swap::ArcSwapOption;
+
+use crate::certs::Served;
+use crate::inject::{ServerVersion, Settings};
+use crate::metrics::{Metrics, Readings, Throttle};
+use crate::teams::Teams;
+use crate::teams::cluster::LastEvent;
+
+/// What every request needs. One for the process.
+pub struct App {
+    /// What an administrator set.
+    pub settings: Settings,
+    /// The teams.
+    pub teams: Teams,
+    /// The API server's version, where it is known.
+    pub server_version: ArcSwapOption<ServerVersion>,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// The certificate that is served.
+    pub certificate: Arc<Served>,
+    /// When the watch last brought anything.
+    pub last_event: Arc<LastEvent>,
+    /// How many team files are bad.
+    pub invalid_team_files: Arc<AtomicI64>,
+    /// Whether the process is about to end.
+    pub draining: AtomicBool,
+    /// Keeps a flood of denials from flooding the log.
+    pub log_throttle: Throttle,
+}
+
+impl App {
+    /// Whether requests should be sent here.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("shutting down".to_owned());
+        }
+        self.teams.sync.check()
+    }
+
+    fn readings(&self) -> Readings {
+        Readings {
+            teams: self.teams.index.len(),
+            teams_last_event: self.last_event.get(),
+            invalid_team_files: self.invalid_team_files.load(Ordering::Relaxed),
+            certificate_expiry: self.certificate.not_after(),
+        }
+    }
+}
