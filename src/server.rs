@@ -38,6 +38,22 @@ pub struct App {
 }
 
 impl App {
+    /// An app that has answered nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings, teams: Teams, certificate: Arc<Served>) -> Self {
+        Self {
+            settings,
+            teams,
+            server_version: ArcSwapOption::empty(),
+            metrics: Metrics::default(),
+            certificate,
+            last_event: Arc::default(),
+            invalid_team_files: Arc::default(),
+            draining: AtomicBool::new(false),
+            log_throttle: Throttle::default(),
+        }
+    }
+
     /// Whether requests should be sent here.
     ///
     /// # Errors

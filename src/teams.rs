@@ -92,7 +92,8 @@ impl Sync {
         self.0.load().as_ref().clone().map_or(Ok(()), Err)
     }
 
-    fn done(&self) {
+    /// From now on the teams are known.
+    pub fn done(&self) {
         self.0.store(Arc::new(None));
     }
 

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use arc_swap::ArcSwapOption;
 use clap::Args;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,11 +17,10 @@ use super::settings::SettingsArgs;
 use crate::certs::authority::{self, Authority};
 use crate::certs::files::Files;
 use crate::certs::{Leaf, Served};
-use crate::metrics::{Metrics, Throttle};
 use crate::server::listen::{Server, tls};
 use crate::server::{App, admin, mutate};
-use crate::teams::cluster::{self, LastEvent, Live};
-use crate::teams::{Index, Sync, Teams, directory};
+use crate::teams::cluster::{self, Live};
+use crate::teams::{Teams, directory};
 use crate::telemetry::{self, LogFormat};
 
 /// How often the API server is asked for its version: it may be upgraded under us.
@@ -173,7 +171,6 @@ impl Serve {
             );
         }
         let certificate = self.tls.certificate()?;
-        let (index, sync) = (Arc::new(Index::default()), Arc::new(Sync::default()));
         let client = match &self.teams {
             Some(_) => None,
             None => Some(client().await?),
@@ -181,21 +178,14 @@ impl Serve {
         let live = client
             .clone()
             .map(|client| Live::new(client, &self.settings.api_group));
-        let app = Arc::new(App {
-            settings,
-            teams: Teams {
-                index: Arc::clone(&index),
-                sync: Arc::clone(&sync),
-                live,
-            },
-            server_version: ArcSwapOption::from_pointee(self.settings.server_version),
-            metrics: Metrics::default(),
-            certificate,
-            last_event: Arc::new(LastEvent::default()),
-            invalid_team_files: Arc::new(AtomicI64::new(0)),
-            draining: AtomicBool::new(false),
-            log_throttle: Throttle::default(),
-        });
+        let teams = Teams {
+            index: Arc::default(),
+            sync: Arc::default(),
+            live,
+        };
+        let app = Arc::new(App::new(settings, teams, certificate));
+        app.server_version
+            .store(self.settings.server_version.map(Arc::new));
         self.feed(&app, client);
 
         let acceptor = tls(app.certificate.clone())?;

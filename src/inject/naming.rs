@@ -5,6 +5,9 @@ use sha2::{Digest, Sha256};
 use super::puller::AUTH_VOLUME;
 use crate::names::LABEL_MAX;
 
+/// What the name of a skill's volume begins with.
+pub(super) const VOLUME_PREFIX: &str = "skill-";
+
 /// How much of a hash stands in a shortened name: 48 bits.
 const HASH_LENGTH: usize = 12;
 
@@ -17,7 +20,7 @@ pub(super) struct Names {
 impl Names {
     /// The name of the skill's volume, `skill-{name}`.
     pub(super) fn volume(&mut self, skill: &str) -> String {
-        self.unique("skill-", skill)
+        self.unique(VOLUME_PREFIX, skill)
     }
 
     /// The name of the skill's puller, `pull-skill-{name}`.

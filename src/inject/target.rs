@@ -1,6 +1,8 @@
 //! Whose Pod it is, and which of its containers is the agent's.
 
-use super::pod::Pod;
+use super::naming::VOLUME_PREFIX;
+use super::plan::SKILLS_PATH;
+use super::pod::{Container, Pod};
 use super::reason::Reason;
 use crate::api::{COMPONENT_LABEL, DEFAULT_CONTAINER_ANNOTATION, Keys, LEAD};
 use crate::names::is_dns_subdomain;
@@ -143,11 +145,33 @@ pub fn container(pod: &Pod<'_>, keys: &Keys) -> Result<usize, Reason> {
     }
     let by_default = || pod.annotation(DEFAULT_CONTAINER_ANNOTATION).and_then(named);
     let only = || (containers.len() == 1).then_some(0);
+    // A webhook that ran after us may have added a container since we chose.
+    let chosen_before = || {
+        let mut equipped = containers
+            .iter()
+            .enumerate()
+            .filter(|(_, found)| has_skills(found));
+        equipped
+            .next()
+            .filter(|_| equipped.next().is_none())
+            .map(|(index, _)| index)
+    };
     named(AGENT_CONTAINER)
         .or_else(by_default)
         .or_else(only)
+        .or_else(chosen_before)
         .ok_or_else(|| Reason::AmbiguousContainer {
             key: keys.container.clone(),
             containers: all(),
         })
+}
+
+fn has_skills(container: &Container<'_>) -> bool {
+    let is_skill = |path: &str| {
+        path.strip_prefix(SKILLS_PATH)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    container
+        .mounts()
+        .any(|mount| is_skill(&mount.mount_path) && mount.name.starts_with(VOLUME_PREFIX))
 }
