@@ -60,7 +60,7 @@ pub struct AgentTeamSpec {
 
     /// Skills that every agent of the team has, in addition to its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub skills: Vec<SkillSpec>,
 
