@@ -1,0 +1,62 @@
+# Everything a person does with this repository. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Programs that are built once and kept outside the source tree.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentteam-webhook
+CARGO_DENY := $(CACHE)/tools/cargo-deny-0.20.2/bin/cargo-deny
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## See a Pod get its skills: the webhook on loopback, a recorded review, before and after
+	cargo build --locked --quiet
+	cargo run --locked --quiet --example demo -- target/debug/agentteam-webhook
+
+.PHONY: build
+build: ## Build the release binary
+	cargo build --locked --release
+
+.PHONY: test
+test: assets ## Run all tests, those against a real API server too
+	cargo test --locked
+
+.PHONY: assets
+assets: ## Build etcd, kube-apiserver and kubectl for the tests, once (7 minutes on 2 cores)
+	@tests/cluster/assets/build.sh > /dev/null
+
+.PHONY: nightly
+nightly: ## Check the patch's properties on 100,000 generated Pods
+	PROPTEST_CASES=100000 cargo test --locked --release --test properties
+
+.PHONY: golden
+golden: ## Write the golden files anew; read the difference before you commit it
+	UPDATE_GOLDEN=1 cargo test --locked --test golden
+
+.PHONY: manifests
+manifests: ## Generate the CustomResourceDefinition from the Rust types
+	cargo run --locked --quiet -- crd > manifests/crd/agentteams.kagents.dev.yaml
+
+.PHONY: reference
+reference: ## Generate the reference of flags from the command line's own definition
+	UPDATE_REFERENCE=1 cargo test --locked --test reference
+
+.PHONY: bench
+bench: ## Measure: admission in this process, start-up, size
+	cargo build --locked --release
+	cargo bench --locked
+
+.PHONY: lint
+lint: $(CARGO_DENY) ## Check formatting, lints, docs, licences and sources
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items
+	$(CARGO_DENY) --locked check --hide-inclusion-graph bans licenses sources
+
+$(CARGO_DENY):
+	@echo "building cargo-deny into $(CACHE)/tools, once (4 minutes on 2 cores)" >&2
+	cargo install cargo-deny --quiet --locked --version 0.20.2 --root $(CACHE)/tools/cargo-deny-0.20.2
