@@ -23,37 +23,64 @@ const REVIEW: &str = include_str!("demo/review.json");
 const TEAM: &str = include_str!("teams/market-brief.yaml");
 
 fn main() -> Result<()> {
-    let program = std::env::args().nth(1).context("give the path of the agentteam-webhook program")?;
+    let program = std::env::args()
+        .nth(1)
+        .context("give the path of the agentteam-webhook program")?;
     let directory = tempfile::tempdir()?;
     // The review was recorded in the namespace cowork, so that is where its team is.
-    let team = TEAM.replace("  name: market-brief\n", "  name: market-brief\n  namespace: cowork\n");
+    let team = TEAM.replace(
+        "  name: market-brief\n",
+        "  name: market-brief\n  namespace: cowork\n",
+    );
     std::fs::write(directory.path().join("team.yaml"), &team)?;
 
-    println!("1. The team, in a file (in a cluster it would be an object):\n\n{}", indented(&team));
+    println!(
+        "1. The team, in a file (in a cluster it would be an object):\n\n{}",
+        indented(&team)
+    );
     let mut webhook = Webhook::start(Path::new(&program), directory.path())?;
-    println!("2. The webhook listens on https://{}, with a certificate made on the spot.\n", webhook.address);
+    println!(
+        "2. The webhook listens on https://{}, with a certificate made on the spot.\n",
+        webhook.address
+    );
 
     let review: Value = serde_json::from_str(REVIEW)?;
     let answer = webhook.post("/mutate?timeout=5s", REVIEW)?;
     let response = &answer["response"];
-    ensure!(response["allowed"] == true, "the Pod was denied: {}", response["status"]["message"]);
-    println!("3. It was sent the AdmissionReview of a Pod, recorded from a Kubernetes 1.36 API server, and answered with a");
+    ensure!(
+        response["allowed"] == true,
+        "the Pod was denied: {}",
+        response["status"]["message"]
+    );
+    println!(
+        "3. It was sent the AdmissionReview of a Pod, recorded from a Kubernetes 1.36 API server, and answered with a"
+    );
     println!("   JSON patch. The Pod before and after:\n");
 
-    let patch: json_patch::Patch = serde_json::from_slice(&STANDARD.decode(response["patch"].as_str().context("no patch")?)?)?;
+    let patch: json_patch::Patch =
+        serde_json::from_slice(&STANDARD.decode(response["patch"].as_str().context("no patch")?)?)?;
     let mut before = review["request"]["object"].clone();
     // Who wrote which field is of no interest here, and long.
-    before["metadata"].as_object_mut().context("no metadata")?.remove("managedFields");
+    before["metadata"]
+        .as_object_mut()
+        .context("no metadata")?
+        .remove("managedFields");
     let mut after = before.clone();
     json_patch::patch(&mut after, &patch)?;
-    println!("{}", difference(&yaml::to_string(&before), &yaml::to_string(&after)));
+    println!(
+        "{}",
+        difference(&yaml::to_string(&before), &yaml::to_string(&after))
+    );
 
     println!("4. What each addition is for:\n");
     for operation in patch.iter() {
         println!("   {}", explained(&serde_json::to_value(operation)?));
     }
     for warning in response["warnings"].as_array().into_iter().flatten() {
-        println!("\n   The person who made the Pod is warned: {}", warning.as_str().unwrap_or_default());
+        println!(
+            "\n   The person who made the Pod is warned: {}",
+            warning.as_str().unwrap_or_default()
+        );
     }
 
     webhook.stop()?;
@@ -72,8 +99,19 @@ impl Webhook {
     fn start(program: &Path, directory: &Path) -> Result<Self> {
         let ca = directory.join("ca.pem");
         let mut child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .args(["--skill-puller-image", "ghcr.io/oras-project/oras:v1.3.3", "--server-version", "1.36"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+            ])
+            .args([
+                "--skill-puller-image",
+                "ghcr.io/oras-project/oras:v1.3.3",
+                "--server-version",
+                "1.36",
+            ])
             .arg("--teams")
             .arg(directory)
             .arg("--tls-ca-out")
@@ -85,7 +123,9 @@ impl Webhook {
         let (mut address, mut ready) = (None, false);
         let mut lines = log.lines();
         while address.is_none() || !ready {
-            let Some(line) = lines.next() else { bail!("the webhook ended before it listened") };
+            let Some(line) = lines.next() else {
+                bail!("the webhook ended before it listened")
+            };
             let line: Value = serde_json::from_str(&line?)?;
             ready |= line["fields"]["message"] == "teams are known";
             if line["fields"]["message"] == "listening" {
@@ -97,13 +137,19 @@ impl Webhook {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&ca)?)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let tls =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let tls = Arc::new(tls.with_root_certificates(roots).with_no_client_auth());
-        Ok(Self { child, address: address.unwrap_or_default(), tls })
+        Ok(Self {
+            child,
+            address: address.unwrap_or_default(),
+            tls,
+        })
     }
 
     fn post(&self, path: &str, body: &str) -> Result<Value> {
-        let connection = ClientConnection::new(Arc::clone(&self.tls), ServerName::try_from("localhost")?)?;
+        let connection =
+            ClientConnection::new(Arc::clone(&self.tls), ServerName::try_from("localhost")?)?;
         let mut stream = StreamOwned::new(connection, TcpStream::connect(&self.address)?);
         write!(
             stream,
@@ -119,7 +165,9 @@ impl Webhook {
     }
 
     fn stop(&mut self) -> Result<()> {
-        Command::new("kill").args(["-s", "INT", &self.child.id().to_string()]).status()?;
+        Command::new("kill")
+            .args(["-s", "INT", &self.child.id().to_string()])
+            .status()?;
         let status = self.child.wait()?;
         ensure!(status.success(), "the webhook ended with {status}");
         Ok(())
@@ -140,26 +188,46 @@ fn indented(text: &str) -> String {
 
 fn difference(before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
-    diff.iter_all_changes().map(|change| format!("   {} {change}", change.tag())).collect()
+    diff.iter_all_changes()
+        .map(|change| format!("   {} {change}", change.tag()))
+        .collect()
 }
 
 /// One line about an operation of the patch.
 fn explained(operation: &Value) -> String {
     let path = operation["path"].as_str().unwrap_or_default();
     let value = &operation["value"];
-    let name = value["name"].as_str().or_else(|| value[0]["name"].as_str()).unwrap_or_default();
+    let name = value["name"]
+        .as_str()
+        .or_else(|| value[0]["name"].as_str())
+        .unwrap_or_default();
     let purpose = match (path, name) {
-        ("/spec/volumes/-", "skill-auth") => "the registry credentials of the team's pull secret, for the pullers alone",
-        ("/spec/volumes/-", "pull-skills-tmp") => "a temporary directory: a puller's own file system is read-only",
-        ("/spec/volumes/-", "pull-skills-no-token") => "nothing: mounted where a ServiceAccount token would be, it keeps the token out",
-        ("/spec/volumes/-", _) if value["configMap"].is_object() => "a ConfigMap skill, mounted as it is",
+        ("/spec/volumes/-", "skill-auth") => {
+            "the registry credentials of the team's pull secret, for the pullers alone"
+        }
+        ("/spec/volumes/-", "pull-skills-tmp") => {
+            "a temporary directory: a puller's own file system is read-only"
+        }
+        ("/spec/volumes/-", "pull-skills-no-token") => {
+            "nothing: mounted where a ServiceAccount token would be, it keeps the token out"
+        }
+        ("/spec/volumes/-", _) if value["configMap"].is_object() => {
+            "a ConfigMap skill, mounted as it is"
+        }
         ("/spec/volumes/-", _) => "an OCI skill: a puller writes it here, and the agent reads it",
         _ if path.starts_with("/spec/containers/") => "where the agent finds the skill, read-only",
-        _ if path.starts_with("/spec/initContainers") => "pull the OCI skills before the agent starts, as a restricted Pod may",
+        _ if path.starts_with("/spec/initContainers") => {
+            "pull the OCI skills before the agent starts, as a restricted Pod may"
+        }
         _ if path.starts_with("/spec/imagePullSecrets") => "the team's pull secret, for the node",
         _ => "a record of what was injected, for people; nothing decides by it",
     };
-    let names = value.as_array().map(|items| items.iter().filter_map(|item| item["name"].as_str()).collect::<Vec<_>>());
+    let names = value.as_array().map(|items| {
+        items
+            .iter()
+            .filter_map(|item| item["name"].as_str())
+            .collect::<Vec<_>>()
+    });
     let shown = names.map_or_else(|| name.to_owned(), |names| names.join(", "));
     format!("{path:<38} {shown:<50} {purpose}")
 }
