@@ -16,5 +16,7 @@
 
 mod identity;
 mod process;
+mod registration;
 mod rig;
 mod smoke;
+mod webhook;

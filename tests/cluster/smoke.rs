@@ -1,10 +1,12 @@
 //! Whether the rig itself holds what the other tests build on.
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ObjectMeta, PostParams};
 use serde_json::json;
 
+use crate::registration::{Registration, shipped};
 use crate::rig::Rig;
+use crate::webhook::Webhook;
 
 fn pod(name: &str) -> Pod {
     let pod = json!({
@@ -139,4 +141,97 @@ async fn a_service_accounts_kubeconfig_has_just_its_rights() {
         refusal.contains(&format!("system:serviceaccount:{namespace}:default")),
         "{refusal}"
     );
+}
+
+#[tokio::test]
+async fn a_registration_is_for_its_namespaces_only_and_ends_when_dropped() {
+    let rig = Rig::get();
+    let (inside, outside) = (
+        rig.namespace("smoke", &[]).await,
+        rig.namespace("smoke", &[]).await,
+    );
+    let client = rig.client().await;
+    let create = async |namespace: &str, name: &str| {
+        let mut pod = pod(name);
+        let labels = [("kagents.dev/agent-team".to_owned(), "some".to_owned())];
+        pod.metadata = ObjectMeta {
+            labels: Some(labels.into()),
+            ..pod.metadata
+        };
+        Api::<Pod>::namespaced(client.clone(), namespace)
+            .create(&PostParams::default(), &pod)
+            .await
+    };
+
+    // Nobody listens there, and the shipped configuration fails closed: what is matched is refused.
+    let registration =
+        Registration::create(rig, shipped(), "https://127.0.0.1:1/mutate", "", &[&inside]).await;
+
+    let refusal = create(&inside, "refused").await.unwrap_err().to_string();
+    assert!(
+        refusal.contains(r#"failed calling webhook "agent-team.webhook.kagents.dev""#),
+        "{refusal}"
+    );
+    create(&outside, "admitted").await.unwrap();
+    drop(registration);
+    let start = std::time::Instant::now();
+    while let Err(refusal) = create(&inside, "admitted").await {
+        assert!(start.elapsed().as_secs() < 10, "{refusal}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_product_is_called_and_what_it_logs_is_kept() {
+    let rig = Rig::get();
+    let namespace = rig.namespace("smoke", &[]).await;
+    let crd = std::process::Command::new(env!("CARGO_BIN_EXE_agentteam-webhook"))
+        .arg("crd")
+        .output()
+        .unwrap();
+    rig.kubectl(
+        &["apply", "--server-side", "-f", "-"],
+        std::str::from_utf8(&crd.stdout).unwrap(),
+    )
+    .success();
+    rig.kubectl(
+        &[
+            "wait",
+            "--for=condition=Established",
+            "crd/agentteams.kagents.dev",
+        ],
+        "",
+    )
+    .success();
+    let mut webhook = Webhook::start(rig, &["--log", "info"]).await;
+    assert_eq!(webhook.get("/livez").unwrap().0, 200);
+
+    webhook.register(&[&namespace]).await;
+
+    let mut pod = pod("named");
+    let labels = [
+        ("kagents.dev/agent-team", "none"),
+        ("kagents.dev/agent", "lead"),
+    ];
+    pod.metadata.labels = Some(
+        labels
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+    );
+    let pods: Api<Pod> = Api::namespaced(rig.client().await, &namespace);
+    let refusal = pods
+        .create(&PostParams::default(), &pod)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refusal
+            .contains(r#"admission webhook "agent-team.webhook.kagents.dev" denied the request"#),
+        "{refusal}"
+    );
+    assert!(!webhook.log().is_empty());
+    webhook.unregister();
+    webhook.signal("TERM");
+    assert_eq!(webhook.ends().code(), Some(0));
+    webhook.logged("stopped").await;
 }
