@@ -1,0 +1,22 @@
+//! The webhook in front of a real API server.
+//!
+//! What only etcd and kube-apiserver can tell: whether a patch applies, whether the Pod that results is
+//! valid, what the in-tree admission plugins add afterwards, what RBAC refuses. One control plane serves all
+//! tests of this binary ([`rig::Rig::get`]); each test takes a namespace of its own from it. No controllers
+//! and no node: nothing runs, and a namespace that is deleted stays.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests say what they expect by failing, and so do their helpers"
+)]
+
+mod identity;
+mod process;
+mod registration;
+mod rig;
+mod smoke;
+mod webhook;

@@ -1,0 +1,183 @@
+//! Child processes that never outlive the test process.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs `"$@"` and watches its own standard input, a pipe whose other end only the test process holds.
+///
+/// The kernel closes that end however the test process goes: by its end, a panic, `std::process::exit` past
+/// every destructor, or SIGKILL. Then the program is killed and the directory `$1` removed. Until then each
+/// line that comes is the name of a signal for the program.
+///
+/// The pipe moves to descriptor 3 because a shell gives its background jobs an empty standard input. The main
+/// shell outlives Ctrl-C so that the directory goes away after it, too.
+const SUPERVISE: &str = r#"
+dir=$1
+shift
+exec 3<&0 </dev/null
+trap : INT TERM HUP
+"$@" 3<&- &
+child=$!
+{
+    while read -r signal <&3; do kill -s "$signal" "$child"; done
+    kill -s KILL "$child"
+} 2>/dev/null &
+watcher=$!
+exec 3<&-
+while :; do
+    wait "$child"
+    code=$?
+    kill -s 0 "$child" 2>/dev/null || break
+done
+kill -s KILL "$watcher" 2>/dev/null
+# 137 is 128 + SIGKILL. A program that ended by itself leaves its log for the test to show.
+if [ "$code" = 137 ]; then rm -rf -- "$dir"; fi
+exit "$code"
+"#;
+
+/// A program that dies with this value, and with this process.
+pub struct Supervised(Child);
+
+impl Supervised {
+    /// A command that runs `program`; for the caller to add arguments, environment and outputs, then
+    /// [`spawn`](Self::spawn). `dir` is removed when the program has been killed.
+    pub fn command(program: &Path, dir: &Path) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", SUPERVISE, "supervise"])
+            .arg(dir)
+            .arg(program);
+        command
+    }
+
+    /// Starts what [`command`](Self::command) made.
+    pub fn spawn(mut command: Command) -> io::Result<Self> {
+        command.stdin(Stdio::piped()).spawn().map(Self)
+    }
+
+    /// The child's own end of the standard error pipe, if the command asked for one.
+    pub fn take_stderr(&mut self) -> Option<std::process::ChildStderr> {
+        self.0.stderr.take()
+    }
+
+    /// Sends a signal by its name without `SIG`: `TERM`, `STOP`, `CONT`.
+    pub fn signal(&mut self, name: &str) {
+        let lifeline = self.0.stdin.as_mut().expect("standard input is a pipe");
+        // A program that is gone already needs no signal.
+        let _ = writeln!(lifeline, "{name}").and_then(|()| lifeline.flush());
+    }
+
+    /// How the program ended, if it did; killed by a signal it is 128 more than the signal's number.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("our own child can be waited for")
+    }
+
+    /// As [`ended`](Self::ended), but waits for it.
+    pub fn ends_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            match self.ended() {
+                None if start.elapsed() < limit => std::thread::sleep(Duration::from_millis(10)),
+                ended => return ended,
+            }
+        }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        // `wait` closes the pipe first, and that is what kills.
+        let _ = self.0.wait();
+    }
+}
+
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+
+    fn alive(pid: &str) -> bool {
+        let check = Command::new("/bin/sh")
+            .args(["-c", r#"kill -s 0 "$1" 2>/dev/null"#, "sh", pid])
+            .status();
+        check.unwrap().success()
+    }
+
+    /// Not a test: the process that `a_killed_test_process_leaves_nothing_behind` kills.
+    #[test]
+    #[ignore = "sleeps until it is killed; started by another test"]
+    fn holds_a_child_for_ever() {
+        let Ok(dir) = std::env::var("SUPERVISED_DIR") else {
+            return;
+        };
+        let mut command = Supervised::command(Path::new("/bin/sh"), Path::new(&dir));
+        command.args(["-c", r#"echo "pid $$"; exec sleep 1000"#]);
+        let _child = Supervised::spawn(command).unwrap();
+        std::thread::sleep(Duration::from_secs(1000));
+    }
+
+    #[test]
+    fn a_killed_test_process_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("data");
+        std::fs::create_dir(&dir).unwrap();
+        let mut test_process = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--nocapture",
+                "--exact",
+                "process::tests::holds_a_child_for_ever",
+            ])
+            .env("SUPERVISED_DIR", &dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(test_process.stdout.take().unwrap());
+        // libtest writes the test's name without a line end first, hence not `strip_prefix`.
+        let pid = stdout
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once("pid ").map(|(_, pid)| pid.to_owned()))
+            .expect("the child says its process id");
+        assert!(alive(&pid) && dir.exists());
+
+        test_process.kill().unwrap();
+        test_process.wait().unwrap();
+
+        let start = Instant::now();
+        while alive(&pid) || dir.exists() {
+            assert!(
+                start.elapsed() < Duration::from_secs(5),
+                "process {pid} or {} is still there",
+                dir.display()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn signals_reach_the_program_and_its_exit_code_comes_back() {
+        let mut command = Supervised::command(Path::new("/bin/sh"), Path::new(""));
+        command
+            .args([
+                "-c",
+                "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done",
+            ])
+            .stdout(Stdio::piped());
+        let mut child = Supervised::spawn(command).unwrap();
+        let mut up = String::new();
+        BufReader::new(child.0.stdout.take().unwrap())
+            .read_line(&mut up)
+            .unwrap();
+        assert_eq!(child.ended(), None);
+
+        child.signal("TERM");
+
+        let status = child
+            .ends_within(Duration::from_secs(5))
+            .expect("SIGTERM ends it");
+        assert_eq!(status.code(), Some(7));
+    }
+}
