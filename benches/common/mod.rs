@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// The review that `make demo` sends, its Pod grown to 20 KiB by what real Pods have: variables, annotations, containers.
 pub fn review() -> Vec<u8> {
     let mut review: Value =
-        serde_json::from_str(include_str!("../examples/demo/review.json")).unwrap();
+        serde_json::from_str(include_str!("../../examples/demo/review.json")).unwrap();
     let pod = &mut review["request"]["object"];
     let variables: Vec<_> = (0..100)
         .map(|number| json!({"name": format!("SETTING_{number}"), "value": format!("value of setting {number} \"quoted\"")}))

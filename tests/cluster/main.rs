@@ -14,9 +14,15 @@
     reason = "tests say what they expect by failing, and so do their helpers"
 )]
 
+mod contract;
+mod definition;
 mod identity;
+mod operator;
+mod original;
 mod process;
 mod registration;
+mod reinvocation;
 mod rig;
+mod scene;
 mod smoke;
 mod webhook;

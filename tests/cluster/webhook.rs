@@ -141,9 +141,18 @@ impl<'rig> Webhook<'rig> {
     /// Has the API server call this process for Pods in these namespaces, as the shipped configuration says;
     /// until this value is dropped. In force when this returns.
     pub async fn register(&mut self, namespaces: &[&str]) {
+        self.register_for("kagents.dev", namespaces).await;
+    }
+
+    /// The same for another API group.
+    pub async fn register_for(&mut self, group: &str, namespaces: &[&str]) {
         let url = format!("https://{}/mutate", self.address);
+        let manifest = shipped()
+            .to_string()
+            .replace("kagents.dev/", &format!("{group}/"));
+        let manifest = serde_json::from_str(&manifest).expect("the group is a plain word");
         let registration =
-            Registration::create(self.rig, shipped(), &url, &self.ca, namespaces).await;
+            Registration::create(self.rig, manifest, &url, &self.ca, namespaces).await;
         self.registrations.push(registration);
     }
 
