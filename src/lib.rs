@@ -1,1 +1,3 @@
 //! The crate's map.
+
+pub mod yaml;
