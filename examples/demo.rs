@@ -3,6 +3,11 @@
 //! Starts the webhook on loopback with a certificate and a team made on the spot, sends it a review that was recorded
 //! from a real API server (`examples/demo/review.json`) over HTTPS, and shows what became of the Pod in it.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "what is not in a JSON value is null"
+)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -183,14 +188,17 @@ impl Drop for Webhook {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("   {line}\n")).collect()
+    text.split_inclusive('\n')
+        .flat_map(|line| ["   ", line])
+        .collect()
 }
 
 fn difference(before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
     diff.iter_all_changes()
         .map(|change| format!("   {} {change}", change.tag()))
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// One line about an operation of the patch.

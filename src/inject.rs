@@ -272,7 +272,7 @@ fn warnings(pod: &Pod<'_>, team: &Team, skills: &[Planned<'_>]) -> Vec<String> {
     let unpinned: Vec<_> = unpinned.map(|skill| &skill.skill.name).collect();
     if !unpinned.is_empty() {
         warnings.push(format!(
-            "referenced by tag, which may name something else tomorrow: skill {}; append @sha256:… to pin",
+            "pulled by tag, which may name something else tomorrow: {}; append @sha256:… to pin",
             Listed(unpinned.iter())
         ));
     }

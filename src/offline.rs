@@ -12,7 +12,7 @@ use crate::inject::pod::Pod;
 use crate::inject::{Injection, Reason, ServerVersion, Settings, Target, inject};
 use crate::names::Listed;
 use crate::teams::Index;
-use crate::yaml::{self, Document};
+use crate::yaml;
 
 /// Where objects other than Pods hold a Pod template.
 const TEMPLATES: [&str; 3] = [
@@ -104,15 +104,15 @@ impl Display for Entry {
 ///
 /// # Errors
 /// When a document is not YAML or JSON.
-pub fn run(input: &str, context: &Context<'_>) -> Result<Outcome, (usize, yaml::Error)> {
+pub fn run(input: &str, context: &Context<'_>) -> Result<Outcome, yaml::Error> {
     let mut outcome = Outcome::default();
     for document in yaml::documents(input) {
-        let mut object = yaml::parse(document.text).map_err(|error| (document.line, error))?;
+        let mut object = document.parse()?;
         let before = outcome.report.len();
         visit(&mut object, context, document.line, &mut outcome.report);
         let added = outcome.report.get(before..).unwrap_or_default();
         if added.iter().any(Entry::is_changed) {
-            write_changed(&document, &object, &mut outcome.output);
+            outcome.output.push_str(&document.with(&object));
         } else {
             outcome.output.push_str(document.text);
         }
@@ -196,27 +196,4 @@ fn inject_one(
         Ok(()) => Ok(done),
         Err(error) => Err(malformed(&error)),
     })
-}
-
-/// Writes a document that was changed, with the separator and the comments that it began with.
-fn write_changed(document: &Document<'_>, object: &Value, output: &mut String) {
-    let is_json = document.text.trim_start().starts_with('{');
-    if is_json {
-        output.push_str(&serde_json::to_string_pretty(object).unwrap_or_default());
-        output.push('\n');
-        return;
-    }
-    for line in document.text.split_inclusive('\n') {
-        match line.trim() {
-            "" | "---" => output.push_str(line),
-            comment if comment.starts_with('#') => output.push_str(line),
-            separator if separator.starts_with("--- #") => output.push_str(line),
-            content if content.starts_with("--- ") => {
-                output.push_str("---\n");
-                break;
-            }
-            _ => break,
-        }
-    }
-    output.push_str(&yaml::to_string(object));
 }

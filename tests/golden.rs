@@ -4,9 +4,10 @@
 //! A first line `# flags: …` gives flags.
 
 #![allow(
-    clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
+    clippy::unwrap_used,
     reason = "a test says what it expects by failing"
 )]
 
@@ -211,7 +212,7 @@ async fn the_webhook_answers_what_the_golden_files_say() {
 fn pods(documents: &str) -> Vec<Value> {
     let mut found = Vec::new();
     for document in yaml::documents(documents) {
-        let object = yaml::parse(document.text).unwrap();
+        let object = document.parse().unwrap();
         let items = object["items"]
             .as_array()
             .cloned()

@@ -3,9 +3,10 @@
 //! `PROPTEST_CASES` says how many; `make nightly` takes 100,000.
 
 #![allow(
-    clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
+    clippy::unwrap_used,
     reason = "a test says what it expects by failing"
 )]
 

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::settings::SettingsArgs;
@@ -52,12 +52,8 @@ impl Inject {
         let (mut output, mut denied) = (String::new(), false);
         for filename in &self.filenames {
             let input = read(filename)?;
-            let outcome = offline::run(&input, &context).map_err(|(line, error)| {
-                anyhow!(
-                    "{}: the document at line {line}: {error}",
-                    filename.display()
-                )
-            })?;
+            let outcome =
+                offline::run(&input, &context).with_context(|| filename.display().to_string())?;
             for entry in &outcome.report {
                 eprintln!("{entry}");
             }

@@ -162,7 +162,7 @@ fn read(text: &str, file: &Path, group: &Group, loaded: &mut Loaded) {
                 problem,
             });
         };
-        match yaml::parse(document.text) {
+        match document.parse() {
             Ok(Value::Null) => {}
             Ok(object) => match team(&object, group) {
                 Ok(Some(team)) => {

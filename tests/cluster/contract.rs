@@ -227,7 +227,7 @@ async fn a_dry_run_shows_the_skills_and_changes_nothing() {
     );
 
     assert!(
-        output.stderr.contains("Warning: referenced by tag"),
+        output.stderr.contains("Warning: pulled by tag"),
         "{}",
         output.stderr
     );

@@ -141,7 +141,7 @@ async fn what_is_legal_is_stored_with_all_that_others_keep_in_it() {
         .kubectl(
             &[
                 "patch",
-                "agentteam",
+                "agentteams.kagents.dev",
                 "t",
                 "-n",
                 &scene.namespace,
@@ -155,7 +155,10 @@ async fn what_is_legal_is_stored_with_all_that_others_keep_in_it() {
         .success();
     let shown = scene
         .rig
-        .kubectl(&["get", "agentteams", "t", "-n", &scene.namespace], "")
+        .kubectl(
+            &["get", "agentteams.kagents.dev", "t", "-n", &scene.namespace],
+            "",
+        )
         .success();
     assert!(
         shown.starts_with("NAME   SKILLS VALID   SKILLS DELIVERED   AGE\nt      True "),
@@ -166,7 +169,7 @@ async fn what_is_legal_is_stored_with_all_that_others_keep_in_it() {
         .kubectl(
             &[
                 "get",
-                "agentteams",
+                "agentteams.kagents.dev",
                 "t",
                 "-n",
                 &scene.namespace,
@@ -185,7 +188,7 @@ async fn the_fields_are_explained() {
     let scene = Scene::bare("explain").await;
     let said = scene
         .rig
-        .kubectl(&["explain", "agentteam.spec.lead.skills.source.oci"], "")
+        .kubectl(&["explain", "agentteams.spec.lead.skills.source.oci"], "")
         .success();
     assert!(
         said.contains("An OCI artifact with its registry host"),

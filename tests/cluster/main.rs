@@ -5,6 +5,9 @@
 //! tests of this binary ([`rig::Rig::get`]); each test takes a namespace of its own from it. No controllers
 //! and no node: nothing runs, and a namespace that is deleted stays.
 #![allow(
+    clippy::doc_markdown,
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

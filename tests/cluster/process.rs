@@ -104,57 +104,39 @@ mod tests {
         check.unwrap().success()
     }
 
-    /// Not a test: the process that `a_killed_test_process_leaves_nothing_behind` kills.
-    #[test]
-    #[ignore = "sleeps until it is killed; started by another test"]
-    fn holds_a_child_for_ever() {
-        let Ok(dir) = std::env::var("SUPERVISED_DIR") else {
-            return;
-        };
-        let mut command = Supervised::command(Path::new("/bin/sh"), Path::new(&dir));
-        command.args(["-c", r#"echo "pid $$"; exec sleep 1000"#]);
-        let _child = Supervised::spawn(command).unwrap();
-        std::thread::sleep(Duration::from_secs(1000));
-    }
-
     #[test]
     fn a_killed_test_process_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("data");
         std::fs::create_dir(&dir).unwrap();
-        let mut test_process = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--ignored",
-                "--nocapture",
-                "--exact",
-                "process::tests::holds_a_child_for_ever",
-            ])
-            .env("SUPERVISED_DIR", &dir)
+        // In place of a test process: it holds the other end of the pipe, and can be killed.
+        let mut holder = Command::new("sleep")
+            .arg("1000")
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let stdout = BufReader::new(test_process.stdout.take().unwrap());
-        // libtest writes the test's name without a line end first, hence not `strip_prefix`.
-        let pid = stdout
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once("pid ").map(|(_, pid)| pid.to_owned()))
-            .expect("the child says its process id");
-        assert!(alive(&pid) && dir.exists());
+        let mut command = Supervised::command(Path::new("/bin/sh"), &dir);
+        command.args(["-c", "echo $$; exec sleep 1000"]);
+        command
+            .stdin(holder.stdout.take().unwrap())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut pid = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut pid)
+            .unwrap();
+        let pid = pid.trim();
+        assert!(alive(pid) && dir.exists());
 
-        test_process.kill().unwrap();
-        test_process.wait().unwrap();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
 
-        let start = Instant::now();
-        while alive(&pid) || dir.exists() {
-            assert!(
-                start.elapsed() < Duration::from_secs(5),
-                "process {pid} or {} is still there",
-                dir.display()
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        child.wait().unwrap();
+        assert!(
+            !alive(pid) && !dir.exists(),
+            "process {pid} or {} is still there",
+            dir.display()
+        );
     }
 
     #[test]

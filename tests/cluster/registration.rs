@@ -108,7 +108,8 @@ pub fn shipped() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(MANIFEST);
     let yaml = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_saphyr::from_str(&yaml).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    agentteam_webhook::yaml::parse(&yaml)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Changes where the entries call and for which namespaces; all else stays as it ships, for it is under test.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use agentteam_webhook::certs::{Served, authority::Authority};
 use agentteam_webhook::server::listen::{Server, tls};
+use axum::Router;
+use axum::body::Bytes;
 use axum::routing::post;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -15,23 +16,23 @@ use crate::scene::{Scene, find, pod};
 /// A webhook that adds `operations` to every Pod that lacks a volume `marker`, registered under `name` for the scene.
 async fn neighbour(scene: &Scene, name: &str, marker: &'static str, operations: Value) {
     let authority = Authority::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let served = Arc::new(Served::new(authority.issue().unwrap()));
-    let answer = move |Json(review): Json<Value>| async move {
+    let certificate = Arc::new(Served::new(authority.issue().unwrap()));
+    let answer = move |body: Bytes| async move {
+        let review: Value = serde_json::from_slice(&body).unwrap();
         let volumes = &review["request"]["object"]["spec"]["volumes"];
         let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
         if find(volumes, marker).is_null() {
             response["patchType"] = json!("JSONPatch");
             response["patch"] = json!(STANDARD.encode(operations.to_string()));
         }
-        Json(
-            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}),
-        )
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
+            .to_string()
     };
     let routes = Router::new().route("/", post(answer));
     let address = "127.0.0.1:0".parse().unwrap();
     let server = Server::bind(
         address,
-        Some(tls(served).unwrap()),
+        Some(tls(certificate).unwrap()),
         routes,
         16,
         <_>::default(),

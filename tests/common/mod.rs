@@ -2,6 +2,7 @@
 
 #![allow(
     dead_code,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::missing_panics_doc,
     reason = "each target uses a part of it, and a test says what it expects by failing"
