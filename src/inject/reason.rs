@@ -14,7 +14,7 @@ use crate::team::{InvalidPullSecret, NamedProblem};
 #[derive(Clone, Debug, Error, IntoStaticStr, PartialEq, VariantNames)]
 pub enum Reason {
     /// The Pod is not one.
-    #[error("the Pod cannot be read: {0}")]
+    #[error("the Pod cannot be read: {0}; correct it and create it again")]
     MalformedPod(String),
 
     /// The Pod's own namespace is not the request's.
