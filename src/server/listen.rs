@@ -20,7 +20,7 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -42,6 +42,10 @@ const STREAMS_MAX: u32 = 250;
 /// How often a silent HTTP/2 peer is asked whether it lives, and how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many connections may wait to be accepted, as far as the system allows. With the usual 128, a burst of clients
+/// fills the queue, and whoever comes then is kept waiting for a second by TCP itself.
+const BACKLOG: u32 = 4096;
 
 /// How long connections may take to finish what they are at when the process ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -77,7 +81,7 @@ impl Server {
     ///
     /// # Errors
     /// When the port cannot be opened.
-    pub async fn bind(
+    pub fn bind(
         address: SocketAddr,
         tls: Option<TlsAcceptor>,
         routes: Router,
@@ -85,7 +89,7 @@ impl Server {
         open: Gauge,
     ) -> io::Result<Self> {
         Ok(Self {
-            listener: TcpListener::bind(address).await?,
+            listener: listen(address)?,
             tls,
             routes,
             connections_max,
@@ -133,6 +137,17 @@ impl Server {
             tracing::warn!("some connections did not finish in time and are closed");
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Waits for a slot before it accepts: above the limit, connections wait in the system's queue.
