@@ -21,7 +21,7 @@ use rustls::server::ResolvesServerCert;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -208,14 +208,32 @@ impl Connection {
             open: _open,
             ..
         } = self;
-        let service = routes.map_request(|request: Request<Incoming>| request.map(Body::new));
+        let asked = Arc::new(Notify::new());
+        let service = routes.map_request({
+            let asked = Arc::clone(&asked);
+            move |request: Request<Incoming>| {
+                asked.notify_one();
+                request.map(Body::new)
+            }
+        });
         let service = TowerToHyperService::new(service.map_err(|never: Infallible| match never {}));
         let connection = builder()
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        if let Err(error) = graceful.watch(connection).await {
-            tracing::debug!(%error, "a connection ended early");
+        tokio::select! {
+            ended = graceful.watch(connection) => if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            },
+            () = silence(&asked) => tracing::debug!("a connection asked nothing and is closed"),
         }
+    }
+}
+
+/// Resolves when nothing was asked for too long. Only the first request is waited for: HTTP/1.1 bounds the wait for the
+/// others, and HTTP/2 pings, but neither is begun before the client says which of the two it speaks.
+async fn silence(asked: &Notify) {
+    if timeout(HEAD_TIMEOUT, asked.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 
