@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::inject::pod::Pod;
 use crate::inject::{Injection, Reason};
+use crate::json::{Object, problem};
 use crate::names::Shown;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -75,7 +76,7 @@ struct Review<'a> {
     api_version: String,
     kind: String,
     #[serde(borrow)]
-    request: Option<Request<'a>>,
+    request: Option<Object<Request<'a>>>,
 }
 
 /// Why a body is not a review.
@@ -91,7 +92,7 @@ pub enum Malformed {
     #[error("the body is nested more than {NESTING_MAX} levels deep")]
     Nesting,
     /// Not JSON, or not of the shape of a review.
-    #[error("the body is not an AdmissionReview: {0}")]
+    #[error("the body is not an AdmissionReview: {}", problem(.0))]
     Shape(#[from] serde_json::Error),
     /// Another version or kind.
     #[error(
@@ -127,14 +128,14 @@ impl<'a> Request<'a> {
         if nesting::is_deeper_than(body, NESTING_MAX) {
             return Err(Malformed::Nesting);
         }
-        let review: Review<'a> = serde_json::from_str(text)?;
+        let Object(review): Object<Review<'a>> = serde_json::from_str(text)?;
         if review.api_version != API_VERSION || review.kind != KIND {
             return Err(Malformed::Version {
                 api_version: review.api_version,
                 kind: review.kind,
             });
         }
-        let request = review.request.ok_or(Malformed::NoRequest)?;
+        let Object(request) = review.request.ok_or(Malformed::NoRequest)?;
         if request.uid.is_empty() || request.uid.len() > UID_MAX {
             return Err(Malformed::Uid(request.uid.len()));
         }
@@ -168,8 +169,8 @@ impl<'a> Request<'a> {
         let object = self
             .object
             .ok_or_else(|| malformed("the request has no object".into()))?;
-        let pod: Pod<'a> =
-            serde_json::from_str(object.get()).map_err(|error| malformed(error.to_string()))?;
+        let Object(pod): Object<Pod<'a>> =
+            serde_json::from_str(object.get()).map_err(|error| malformed(problem(&error)))?;
         if let Some(kind) = pod.kind.as_deref().filter(|&kind| kind != "Pod") {
             return Err(malformed(format!("its kind is {}", Shown(kind))));
         }

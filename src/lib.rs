@@ -4,6 +4,7 @@ pub mod api;
 pub mod certs;
 pub mod cli;
 pub mod inject;
+pub mod json;
 pub mod metrics;
 pub mod names;
 pub mod offline;

@@ -41,7 +41,22 @@ impl Display for Shown<'_> {
     }
 }
 
-/// Shows names as a person lists them: `a, b and c`.
+/// Shows a name as it is where it could be an object's, and otherwise as any text that came from outside: a Pod is
+/// asked about before anybody has looked at the names in it.
+pub struct Named<'a>(pub &'a str);
+
+impl Display for Named<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if self.0.len() <= SUBDOMAIN_MAX && self.0.bytes().all(known) {
+            formatter.write_str(self.0)
+        } else {
+            Shown(self.0).fmt(formatter)
+        }
+    }
+}
+
+/// Shows names as a person lists them, `a, b and c`, and not more than a person would read.
 pub struct Listed<I>(pub I);
 
 impl<I, T> Display for Listed<I>
@@ -50,17 +65,22 @@ where
     T: Display,
 {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 16;
         let mut names = self.0.clone().peekable();
-        let mut first = true;
-        while let Some(name) = names.next() {
-            match (first, names.peek().is_some()) {
-                (true, _) => write!(formatter, "{name}")?,
-                (false, true) => write!(formatter, ", {name}")?,
-                (false, false) => write!(formatter, " and {name}")?,
+        for index in 0..MOST {
+            let Some(name) = names.next() else {
+                return Ok(());
+            };
+            match (index, names.peek().is_some()) {
+                (0, _) => write!(formatter, "{name}")?,
+                (_, true) => write!(formatter, ", {name}")?,
+                (_, false) => write!(formatter, " and {name}")?,
             }
-            first = false;
         }
-        Ok(())
+        match names.count() {
+            0 => Ok(()),
+            more => write!(formatter, " and {more} more"),
+        }
     }
 }
 
@@ -100,11 +120,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_quoted_where_it_is_none() {
+        for name in ["agent-0", "a.b", "Agent"] {
+            assert_eq!(Named(name).to_string(), name);
+        }
+        assert_eq!(Named("a\nb").to_string(), r#""a\nb""#);
+        assert!(Named(&"x".repeat(1 << 20)).to_string().len() < 128);
+    }
+
+    #[test]
     fn names_are_listed_as_people_do() {
         let listed = |names: &[&str]| Listed(names.iter()).to_string();
         assert_eq!(listed(&[]), "");
         assert_eq!(listed(&["a"]), "a");
         assert_eq!(listed(&["a", "b"]), "a and b");
         assert_eq!(listed(&["a", "b", "c"]), "a, b and c");
+        assert!(listed(&["a"; 16]).ends_with(", a and a"));
+        assert!(listed(&["a"; 1_000]).ends_with(", a and 984 more"));
     }
 }

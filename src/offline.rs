@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::inject::pod::Pod;
 use crate::inject::{Injection, Reason, ServerVersion, Settings, Target, inject};
+use crate::json::{Object, problem};
 use crate::names::Listed;
 use crate::teams::Index;
 use crate::yaml;
@@ -171,11 +172,10 @@ fn inject_one(
     namespace: &str,
     context: &Context<'_>,
 ) -> Option<Result<Done, Reason>> {
-    let malformed = |error: &dyn Display| Reason::MalformedPod(error.to_string());
     let done = {
-        let pod = match Pod::deserialize(&*value) {
-            Ok(pod) => pod,
-            Err(error) => return Some(Err(malformed(&error))),
+        let pod = match Object::<Pod<'_>>::deserialize(&*value) {
+            Ok(Object(pod)) => pod,
+            Err(error) => return Some(Err(Reason::MalformedPod(problem(&error)))),
         };
         let target = match Target::of(&pod, &context.settings.keys) {
             Ok(target) => target?,
@@ -194,6 +194,6 @@ fn inject_one(
     };
     Some(match done.injection.patch.apply(value) {
         Ok(()) => Ok(done),
-        Err(error) => Err(malformed(&error)),
+        Err(error) => Err(Reason::MalformedPod(error.to_string())),
     })
 }

@@ -3,11 +3,12 @@
 //! Reading never fails as a whole, because only what concerns an agent decides about its Pods: a bad skill of one
 //! agent does not stop another.
 
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned};
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::api::{LEAD, LeadSpec, SecretReference, SkillSpec, TeammateSpec};
+use crate::json::{Object, problem};
 use crate::names::{LABEL_MAX, Shown, is_dns_label};
 use crate::skill::{InvalidSkill, ObjectName, Skill};
 
@@ -293,7 +294,10 @@ fn shape<T: DeserializeOwned>(
 }
 
 fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    T::deserialize(value).map_err(|error| error.to_string())
+    let object = Object::deserialize(value);
+    object
+        .map(|Object(value)| value)
+        .map_err(|error| problem(&error))
 }
 
 #[cfg(test)]

@@ -198,7 +198,6 @@ impl Serve {
             self.max_connections,
             open,
         )
-        .await
         .with_context(|| format!("--listen {} cannot be opened", self.listen))?;
         let routes = admin::routes(Arc::clone(&app));
         let admin = Server::bind(
@@ -208,7 +207,6 @@ impl Serve {
             ADMIN_CONNECTIONS_MAX,
             <_>::default(),
         )
-        .await
         .with_context(|| format!("--admin-listen {} cannot be opened", self.admin_listen))?;
         tracing::info!(address = %webhook.address()?, admin = %admin.address()?, "listening");
 

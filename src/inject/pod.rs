@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::api::MIRROR_ANNOTATION;
+use crate::json::Object;
 
 /// A Pod, or the Pod template of a workload.
 #[derive(Debug, Default, Deserialize)]
@@ -356,7 +357,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+    let object: Option<Object<T>> = Option::deserialize(deserializer)?;
+    Ok(object.map(|Object(value)| value).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use strum::{IntoStaticStr, VariantNames};
 use thiserror::Error;
 
 use super::delivery::Delivery;
-use crate::names::{Listed, Shown};
+use crate::names::{Listed, Named, Shown};
 use crate::team::{InvalidPullSecret, NamedProblem};
 
 /// Why a Pod is denied.
 #[derive(Clone, Debug, Error, IntoStaticStr, PartialEq, VariantNames)]
 pub enum Reason {
     /// The Pod is not one.
-    #[error("the Pod cannot be read: {0}")]
+    #[error("the Pod cannot be read: {0}; correct it and create it again")]
     MalformedPod(String),
 
     /// The Pod's own namespace is not the request's.
@@ -61,7 +61,8 @@ pub enum Reason {
 
     /// There is no such team.
     #[error(
-        "there is no AgentTeam {team} in namespace {namespace}; create it, correct the label {key}, or opt out with the label {inject}: \"false\""
+        "there is no AgentTeam {team} in namespace {}; create it, correct the label {key}, or opt out with the label {inject}: \"false\"",
+        Named(namespace)
     )]
     TeamNotFound {
         /// The team.
@@ -76,7 +77,8 @@ pub enum Reason {
 
     /// The team is not in the cache, and the API server did not answer in time.
     #[error(
-        "AgentTeam {team} in namespace {namespace} is not known yet and could not be looked up: {problem}; try again"
+        "AgentTeam {team} in namespace {} is not known yet and could not be looked up: {problem}; try again",
+        Named(namespace)
     )]
     TeamLookupFailed {
         /// The team.
@@ -203,7 +205,7 @@ pub enum Reason {
     NoContainers,
 
     /// The annotation names a container that is not there.
-    #[error("the annotation {key} names container {}, but the Pod has {}; correct the annotation", Shown(container), Listed(containers.iter()))]
+    #[error("the annotation {key} names container {}, but the Pod has {}; correct the annotation", Shown(container), Listed(containers.iter().map(|name| Named(name))))]
     ContainerNotFound {
         /// The annotation's key.
         key: String,
@@ -214,7 +216,7 @@ pub enum Reason {
     },
 
     /// Several containers could be the agent's.
-    #[error("the Pod has the containers {} and it is not said which of them is the agent's; name it with the annotation {key}", Listed(containers.iter()))]
+    #[error("the Pod has the containers {} and it is not said which of them is the agent's; name it with the annotation {key}", Listed(containers.iter().map(|name| Named(name))))]
     AmbiguousContainer {
         /// The annotation's key.
         key: String,
@@ -247,7 +249,8 @@ pub enum Reason {
 
     /// Something is mounted where a skill goes.
     #[error(
-        "container {container} has volume {} mounted at {}, at or below {path}, where skill {skill} goes; mount it elsewhere",
+        "container {} has volume {} mounted at {}, at or below {path}, where skill {skill} goes; mount it elsewhere",
+        Named(container),
         Shown(volume),
         Shown(mounted)
     )]

@@ -20,8 +20,8 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -42,6 +42,10 @@ const STREAMS_MAX: u32 = 250;
 /// How often a silent HTTP/2 peer is asked whether it lives, and how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many connections may wait to be accepted, as far as the system allows. With the usual 128, a burst of clients
+/// fills the queue, and whoever comes then is kept waiting for a second by TCP itself.
+const BACKLOG: u32 = 4096;
 
 /// How long connections may take to finish what they are at when the process ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -77,7 +81,7 @@ impl Server {
     ///
     /// # Errors
     /// When the port cannot be opened.
-    pub async fn bind(
+    pub fn bind(
         address: SocketAddr,
         tls: Option<TlsAcceptor>,
         routes: Router,
@@ -85,7 +89,7 @@ impl Server {
         open: Gauge,
     ) -> io::Result<Self> {
         Ok(Self {
-            listener: TcpListener::bind(address).await?,
+            listener: listen(address)?,
             tls,
             routes,
             connections_max,
@@ -133,6 +137,17 @@ impl Server {
             tracing::warn!("some connections did not finish in time and are closed");
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Waits for a slot before it accepts: above the limit, connections wait in the system's queue.
@@ -193,14 +208,32 @@ impl Connection {
             open: _open,
             ..
         } = self;
-        let service = routes.map_request(|request: Request<Incoming>| request.map(Body::new));
+        let asked = Arc::new(Notify::new());
+        let service = routes.map_request({
+            let asked = Arc::clone(&asked);
+            move |request: Request<Incoming>| {
+                asked.notify_one();
+                request.map(Body::new)
+            }
+        });
         let service = TowerToHyperService::new(service.map_err(|never: Infallible| match never {}));
         let connection = builder()
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        if let Err(error) = graceful.watch(connection).await {
-            tracing::debug!(%error, "a connection ended early");
+        tokio::select! {
+            ended = graceful.watch(connection) => if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            },
+            () = silence(&asked) => tracing::debug!("a connection asked nothing and is closed"),
         }
+    }
+}
+
+/// Resolves when nothing was asked for too long. Only the first request is waited for: HTTP/1.1 bounds the wait for the
+/// others, and HTTP/2 pings, but neither is begun before the client says which of the two it speaks.
+async fn silence(asked: &Notify) {
+    if timeout(HEAD_TIMEOUT, asked.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -19,7 +19,7 @@ use super::App;
 use crate::admission::{Decision, Request};
 use crate::inject::pod::Pod;
 use crate::inject::{Injection, Reason, Target, inject};
-use crate::names::Shown;
+use crate::names::{Named, Shown};
 use crate::team::Team;
 use crate::teams::LookupFailed;
 
@@ -182,8 +182,8 @@ async fn decide(app: &App, request: &Request<'_>) -> Decision {
                 tracing::info!(
                     decision = "injected",
                     uid = request.uid,
-                    namespace = request.namespace(),
-                    pod = pod.display_name(),
+                    namespace = %Named(request.namespace()),
+                    pod = %Named(pod.display_name()),
                     team = target.team,
                     agent = injection.agent,
                     skills = injection.skills.len(),
@@ -249,8 +249,8 @@ fn denied(app: &App, request: &Request<'_>, pod: Option<&Pod<'_>>, reason: Reaso
             decision = "denied",
             reason = reason.word(),
             uid = request.uid,
-            namespace = request.namespace(),
-            pod = pod.map(Pod::display_name),
+            namespace = %Named(request.namespace()),
+            pod = pod.map(|pod| tracing::field::display(Named(pod.display_name()))),
             message = %reason,
             held_back,
         );

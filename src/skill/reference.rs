@@ -80,13 +80,8 @@ impl Reference {
     /// Says what is wrong with it, never showing credentials that stand in it.
     pub fn parse(text: &str) -> Result<Self, InvalidReference> {
         let shown = || text.to_owned();
-        let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
-        // Before anything is shown: what stands before an @ in the first part may be a password.
-        if authority
-            .split('/')
-            .next()
-            .is_some_and(|first| first.contains('@'))
-        {
+        // Before anything is shown: what stands before an @ may be a password.
+        if has_credentials(text) {
             return Err(InvalidReference::Credentials);
         }
         if text.contains("://") {
@@ -181,6 +176,16 @@ impl Display for Reference {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
     }
+}
+
+/// Whether an `@` stands where no digest follows: in the first part, however it is set off, or before a `/`.
+fn has_credentials(text: &str) -> bool {
+    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = after_scheme.trim_start_matches('/').split('/').next();
+    authority.is_some_and(|authority| authority.contains('@'))
+        || text
+            .rsplit_once('/')
+            .is_some_and(|(before, _)| before.contains('@'))
 }
 
 /// Every character that some valid reference has.
@@ -336,6 +341,12 @@ mod tests {
             "user:hunter2@ghcr.io/x:1",
             "https://user:hunter2@ghcr.io/x:1",
             "hunter2@ghcr.io\n/x",
+            "//user:hunter2@ghcr.io/x:1",
+            "//user:hunter2@ghcr.io",
+            "https:/user:hunter2@ghcr.io/x:1",
+            "https:///user:hunter2@ghcr.io",
+            "https://user:p/hunter2@ghcr.io/x:1",
+            "user:p/hunter2@ghcr.io/x:1",
         ] {
             let message = Reference::parse(text).unwrap_err().to_string();
             assert!(!message.contains("hunter2"), "{message}");
