@@ -1,4 +1,30 @@
 //! The crate's map.
+//!
+//! Data flows one way: bytes → review → target → team → plan → patch → bytes.
+//!
+//! | pure: no I/O, no clock, no client | |
+//! |---|---|
+//! | [`api`] | the AgentTeam, and every label and annotation |
+//! | [`skill`], [`team`] | what a team says, parsed once |
+//! | [`inject`] | a Pod and its team → a patch, or the reason why not |
+//! | [`admission`] | bytes → review, decision → bytes |
+//! | [`yaml`], [`offline`] | documents in, documents and a report out |
+//! | [`json`] | JSON objects read as objects only |
+//! | [`names`] | names as Kubernetes knows them, and how a foreign text is shown |
+//!
+//! | with I/O | |
+//! |---|---|
+//! | [`teams`] | where teams come from |
+//! | [`certs`] | where the certificate comes from |
+//! | [`server`] | the webhook over HTTPS, probes and metrics |
+//! | [`metrics`], [`telemetry`] | what is counted and logged |
+//! | [`cli`] | the subcommands |
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "the table above names kinds as people write them"
+)]
+
 pub mod admission;
 pub mod api;
 pub mod certs;

@@ -1,7 +1,6 @@
 //! What `/metrics` tells. Every label's values come from a closed set.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -145,32 +144,6 @@ impl Metrics {
     }
 }
 
-/// Lets a bounded number of lines a second through, and counts the rest.
-#[derive(Debug, Default)]
-pub struct Throttle {
-    second: AtomicU64,
-    passed: AtomicU64,
-    held_back: AtomicU64,
-}
-
-impl Throttle {
-    /// Whether one more may pass in second `now`, and how many were held back before it.
-    pub fn pass(&self, now: u64, most: u64) -> Option<u64> {
-        if self.second.swap(now, Ordering::Relaxed) != now {
-            self.passed.store(0, Ordering::Relaxed);
-        }
-        if self.passed.fetch_add(1, Ordering::Relaxed) < most {
-            Some(self.held_back.swap(0, Ordering::Relaxed))
-        } else {
-            self.held_back.fetch_add(1, Ordering::Relaxed);
-            None
-        }
-    }
-}
-
-/// Metrics as the server's tasks share them.
-pub type SharedMetrics = Arc<Metrics>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,14 +167,5 @@ mod tests {
                 .all(|line| line.contains("agentteam_webhook_") || line == "# EOF"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn a_throttle_counts_what_it_holds_back() {
-        let throttle = Throttle::default();
-        let passed = (0..10).filter(|_| throttle.pass(1, 3).is_some()).count();
-        assert_eq!(passed, 3);
-        assert_eq!(throttle.pass(2, 3), Some(7));
-        assert_eq!(throttle.pass(2, 3), Some(0));
     }
 }

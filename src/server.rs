@@ -11,9 +11,10 @@ use arc_swap::ArcSwapOption;
 
 use crate::certs::Served;
 use crate::inject::{ServerVersion, Settings};
-use crate::metrics::{Metrics, Readings, Throttle};
+use crate::metrics::{Metrics, Readings};
 use crate::teams::Teams;
 use crate::teams::cluster::LastEvent;
+use crate::telemetry::Throttle;
 
 /// What every request needs. One for the process.
 pub struct App {

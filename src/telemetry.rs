@@ -1,5 +1,7 @@
 //! Logs: one line an event, on stderr.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use clap::ValueEnum;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
@@ -50,4 +52,41 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), NoLogs> {
         LogFormat::Text => subscriber.with_ansi(false).finish().try_init()?,
     }
     Ok(())
+}
+
+/// Lets a bounded number of lines a second through, and counts the rest.
+#[derive(Debug, Default)]
+pub struct Throttle {
+    second: AtomicU64,
+    passed: AtomicU64,
+    held_back: AtomicU64,
+}
+
+impl Throttle {
+    /// Whether one more may pass in second `now`, and how many were held back before it.
+    pub fn pass(&self, now: u64, most: u64) -> Option<u64> {
+        if self.second.swap(now, Ordering::Relaxed) != now {
+            self.passed.store(0, Ordering::Relaxed);
+        }
+        if self.passed.fetch_add(1, Ordering::Relaxed) < most {
+            Some(self.held_back.swap(0, Ordering::Relaxed))
+        } else {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttle_counts_what_it_holds_back() {
+        let throttle = Throttle::default();
+        let passed = (0..10).filter(|_| throttle.pass(1, 3).is_some()).count();
+        assert_eq!(passed, 3);
+        assert_eq!(throttle.pass(2, 3), Some(7));
+        assert_eq!(throttle.pass(2, 3), Some(0));
+    }
 }

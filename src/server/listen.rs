@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures::FutureExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -49,6 +50,9 @@ const BACKLOG: u32 = 4096;
 
 /// How long connections may take to finish what they are at when the process ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a connection that was just made has to ask something before it is closed for the end of the process.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(250);
 
 /// How long to wait when the system has no file descriptor for one more connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -116,26 +120,37 @@ impl Server {
                 () = &mut end => break,
             };
             match accepted {
-                Ok((stream, slot)) => {
-                    let connection = Connection {
-                        tls: self.tls.clone(),
-                        routes: self.routes.clone(),
-                        graceful: graceful.watcher(),
-                        _slot: slot,
-                        open: Open::count(self.open.clone()),
-                    };
-                    tokio::spawn(connection.run(stream));
-                }
+                Ok(accepted) => self.answer(accepted, &graceful),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }
         }
+        // Clients believe that what waits in the system's queue is accepted.
+        while let Some(Ok(accepted)) = accept(&self.listener, &slots).now_or_never() {
+            self.answer(accepted, &graceful);
+        }
         drop(self.listener);
+        tokio::time::sleep(FIRST_REQUEST_GRACE).await;
         if timeout(CLOSE_TIMEOUT, graceful.shutdown()).await.is_err() {
             tracing::warn!("some connections did not finish in time and are closed");
         }
+    }
+
+    fn answer(
+        &self,
+        (stream, slot): (TcpStream, OwnedSemaphorePermit),
+        graceful: &GracefulShutdown,
+    ) {
+        let connection = Connection {
+            tls: self.tls.clone(),
+            routes: self.routes.clone(),
+            graceful: graceful.watcher(),
+            _slot: slot,
+            open: Open::count(self.open.clone()),
+        };
+        tokio::spawn(connection.run(stream));
     }
 }
 

@@ -416,3 +416,116 @@ async fn a_pod_right_after_its_agent_is_not_refused() {
         scene.dry_run(&pod("t", &name)).await.unwrap();
     }
 }
+
+/// The webhook fails closed, and the cluster's own Pods must not wait for it.
+#[tokio::test]
+async fn the_namespaces_of_the_cluster_and_of_the_webhook_are_never_looked_at() {
+    let mut scene = Scene::new("own-namespace", &[]).await;
+    for namespace in ["kube-system", "agentteam-system"] {
+        scene.rig.kubectl(
+            &["create", "serviceaccount", "default", "-n", namespace],
+            "",
+        );
+        scene.webhook.register(&[namespace]).await;
+        let mut labelled = pod("nowhere", "lead");
+        labelled["metadata"]["namespace"] = json!(namespace);
+        let args = ["create", "--dry-run=server", "-f", "-"];
+        scene.rig.kubectl(&args, &labelled.to_string()).success();
+    }
+}
+
+#[tokio::test]
+async fn a_team_that_is_being_deleted_gives_nothing() {
+    let scene = Scene::new("deleting", &[]).await;
+    scene.apply(
+        &json!({"apiVersion": "kagents.dev/v1alpha1", "kind": "AgentTeam", "spec": one_oci_skill(),
+        "metadata": {"name": "t", "finalizers": ["example.com/held"]}}),
+    );
+    let delete = [
+        "delete",
+        "agentteams.kagents.dev",
+        "t",
+        "--wait=false",
+        "-n",
+        &scene.namespace,
+    ];
+    scene.rig.kubectl(&delete, "").success();
+    let said = kubectl_create(&scene, &pod("t", "lead"));
+    assert!(
+        said.contains("TeamDeleting: AgentTeam t is being deleted; create it anew"),
+        "{said}"
+    );
+}
+
+/// The team of the original's sample: two OCI skills, one of them private, here beside a ConfigMap.
+#[tokio::test]
+async fn the_examples_do_what_they_say() {
+    let scene = Scene::new("examples", &[]).await;
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let apply = |directory: &str| {
+        let args = [
+            "apply",
+            "-n",
+            &scene.namespace,
+            "-f",
+            &format!("{examples}/{directory}"),
+            "-o",
+            "json",
+        ];
+        serde_json::from_str::<Value>(&scene.rig.kubectl(&args, "").success()).unwrap()
+    };
+    apply("teams");
+    let deployment = apply("pods");
+    let mut agent = deployment["spec"]["template"].clone();
+    agent["metadata"]["generateName"] = json!("researcher-");
+
+    let made = scene.create(&agent).await.unwrap();
+
+    for (skill, tail) in [
+        ("web-research", ":v1"),
+        (
+            "report-writing",
+            "@sha256:7d865e959b2466918c9863afca942d0fb89d7c9ac0c99bafc3749504ded97730",
+        ),
+    ] {
+        let puller = find(
+            &made["spec"]["initContainers"],
+            &format!("pull-skill-{skill}"),
+        );
+        assert!(
+            puller["command"]
+                .as_array()
+                .unwrap()
+                .last()
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .ends_with(tail),
+            "{puller}"
+        );
+        assert_eq!(
+            find(&puller["env"], "DOCKER_CONFIG")["value"],
+            "/auth/.docker"
+        );
+    }
+    assert_eq!(
+        find(&made["spec"]["volumes"], "skill-auth")["secret"]["secretName"],
+        "ghcr-creds"
+    );
+    assert_eq!(
+        find(&made["spec"]["volumes"], "skill-house-style")["configMap"]["name"],
+        "house-style"
+    );
+    let mounts: Vec<_> = made["spec"]["containers"][0]["volumeMounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|mount| {
+            mount["mountPath"]
+                .as_str()
+                .unwrap()
+                .strip_prefix("/var/claude-skills/")
+        })
+        .collect();
+    assert_eq!(mounts, ["house-style", "web-research", "report-writing"]);
+}

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, find, pod};
 
 /// A webhook that adds `operations` to every Pod that lacks a volume `marker`, registered under `name` for the scene.
-async fn neighbour(scene: &Scene, name: &str, marker: &'static str, operations: Value) {
+fn neighbour(scene: &Scene, name: &str, marker: &'static str, operations: Value) {
     let authority = Authority::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let certificate = Arc::new(Served::new(authority.issue().unwrap()));
     let answer = move |body: Bytes| async move {
@@ -37,7 +37,6 @@ async fn neighbour(scene: &Scene, name: &str, marker: &'static str, operations: 
         16,
         <_>::default(),
     )
-    .await
     .unwrap();
     let address = server.address().unwrap();
     tokio::spawn(server.serve(std::future::pending()));
@@ -68,17 +67,27 @@ async fn webhooks_before_and_after_ours_get_along_with_it() {
         )
         .await;
     // Configurations are called in the order of their names, and ours begins with "agentteam".
-    neighbour(&scene, "aaa", "before", json!([
-        {"op": "add", "path": "/spec/volumes/-", "value": {"name": "before", "emptyDir": {}}},
-        {"op": "add", "path": "/spec/initContainers", "value": [
-            {"name": "mesh", "image": "mesh:1", "restartPolicy": "Always"}, {"name": "setup", "image": "setup:1"}]},
-    ])).await;
+    neighbour(
+        &scene,
+        "aaa",
+        "before",
+        json!([
+            {"op": "add", "path": "/spec/volumes/-", "value": {"name": "before", "emptyDir": {}}},
+            {"op": "add", "path": "/spec/initContainers", "value": [
+                {"name": "mesh", "image": "mesh:1", "restartPolicy": "Always"}, {"name": "setup", "image": "setup:1"}]},
+        ]),
+    );
     // It adds a container, so that on being asked again ours finds two.
-    neighbour(&scene, "zzz", "after", json!([
-        {"op": "add", "path": "/spec/volumes/-", "value": {"name": "after", "emptyDir": {}}},
-        {"op": "add", "path": "/spec/containers/-", "value": {"name": "late", "image": "late:1"}},
-        {"op": "add", "path": "/spec/initContainers/0", "value": {"name": "very-first", "image": "first:1"}},
-    ])).await;
+    neighbour(
+        &scene,
+        "zzz",
+        "after",
+        json!([
+            {"op": "add", "path": "/spec/volumes/-", "value": {"name": "after", "emptyDir": {}}},
+            {"op": "add", "path": "/spec/containers/-", "value": {"name": "late", "image": "late:1"}},
+            {"op": "add", "path": "/spec/initContainers/0", "value": {"name": "very-first", "image": "first:1"}},
+        ]),
+    );
     // The API server takes a moment to know a new configuration.
     let made = scene
         .create_when(&pod("t", "lead"), |made| {
