@@ -47,8 +47,7 @@ reference: ## Generate the reference of flags from the command line's own defini
 
 .PHONY: bench
 bench: ## Measure: admission in this process, start-up, size
-	cargo build --locked --release
-	cargo bench --locked
+	cargo bench --locked --bench admission --bench figures
 
 .PHONY: lint
 lint: $(CARGO_DENY) ## Check formatting, lints, docs, licences and sources
