@@ -20,12 +20,14 @@ pub mod registry;
 pub mod settings;
 pub mod target;
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api::Keys;
 use crate::names::Listed;
-use crate::skill::{ObjectName, Source};
+use crate::skill::{ObjectName, SkillName, Source};
 use crate::team::{Agent, Team};
 use delivery::Delivery;
 use naming::Names;
@@ -34,6 +36,7 @@ use plan::{Kept, Planned, existing_volume, plan};
 use pod::Pod;
 use puller::Pullers;
 
+pub use plan::SKILLS_PATH;
 pub use reason::Reason;
 pub use settings::{ServerVersion, Settings};
 pub use target::Target;
@@ -173,6 +176,20 @@ pub fn inject(
             .collect(),
         warnings: warnings(pod, team, &skills),
     })
+}
+
+/// The skill that each init container of ours pulls, by the container's name.
+#[must_use]
+pub fn pullers_of(agent: &Agent) -> HashMap<String, &SkillName> {
+    let mut names = Names::default();
+    let mut pullers = HashMap::new();
+    for skill in agent.skills.iter().flatten() {
+        names.volume(skill.name.as_str());
+        if matches!(skill.source, Source::Oci(_)) {
+            pullers.insert(names.puller(skill.name.as_str()), &skill.name);
+        }
+    }
+    pullers
 }
 
 fn pull_secrets(team: &Team) -> Result<Vec<&ObjectName>, Reason> {

@@ -8,6 +8,7 @@
 //! | [`skill`], [`team`] | what a team says, parsed once |
 //! | [`inject`] | a Pod and its team → a patch, or the reason why not |
 //! | [`admission`] | bytes → review, decision → bytes |
+//! | [`condition`] | conditions on a team, beside those of others |
 //! | [`yaml`], [`offline`] | documents in, documents and a report out |
 //! | [`json`] | JSON objects read as objects only |
 //! | [`names`] | names as Kubernetes knows them, and how a foreign text is shown |
@@ -16,6 +17,7 @@
 //! |---|---|
 //! | [`teams`] | where teams come from |
 //! | [`certs`] | where the certificate comes from |
+//! | [`controller`] | judges teams, and shows on them what became of their skills |
 //! | [`server`] | the webhook over HTTPS, probes and metrics |
 //! | [`metrics`], [`telemetry`] | what is counted and logged |
 //! | [`cli`] | the subcommands |
@@ -29,6 +31,8 @@ pub mod admission;
 pub mod api;
 pub mod certs;
 pub mod cli;
+pub mod condition;
+pub mod controller;
 pub mod inject;
 pub mod json;
 pub mod metrics;

@@ -1,4 +1,4 @@
-//! What `/metrics` tells. Every label's values come from a closed set.
+//! What `/metrics` tells. Every label's values come from a closed set, but for the names of teams with trouble.
 
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -10,6 +10,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::controller::coverage::Coverage;
+use crate::teams::Key;
 
 /// Upper bounds of the latency histogram, in seconds: most answers take microseconds, a look-up milliseconds.
 const BUCKETS: [f64; 12] = [
@@ -32,6 +35,15 @@ struct Lookup {
     result: &'static str,
 }
 
+/// Labels of the gauges that are about one team's Pods.
+#[derive(Clone, Debug, EncodeLabelSet, Hash, PartialEq, Eq)]
+struct OfTeam {
+    /// The team's namespace.
+    namespace: String,
+    /// The team.
+    team: String,
+}
+
 /// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
@@ -40,6 +52,8 @@ pub struct Metrics {
     lookups: Family<Lookup, Counter>,
     /// Connections to the webhook that are open now.
     pub connections: Gauge,
+    uninjected_pods: Family<OfTeam, Gauge>,
+    failing_pulls: Family<OfTeam, Gauge>,
     teams: Gauge,
     teams_last_event: Gauge,
     invalid_team_files: Gauge,
@@ -80,6 +94,18 @@ impl Default for Metrics {
             "Live look-ups of teams that the cache did not answer, by result (found, missing, failed)",
             lookups.clone(),
         );
+        let uninjected_pods = Family::<OfTeam, Gauge>::default();
+        registry.register(
+            "uninjected_pods",
+            "Pods that name the team and have none of their skills; none where there are none, told by the leader",
+            uninjected_pods.clone(),
+        );
+        let failing_pulls = Family::<OfTeam, Gauge>::default();
+        registry.register(
+            "failing_pulls",
+            "Pods of the team whose skills cannot be pulled; none where there are none, told by the leader",
+            failing_pulls.clone(),
+        );
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::<i64, AtomicI64>::default();
             registry.register(name, help, gauge.clone());
@@ -107,6 +133,8 @@ impl Default for Metrics {
             duration,
             lookups,
             connections,
+            uninjected_pods,
+            failing_pulls,
             teams,
             teams_last_event,
             invalid_team_files,
@@ -127,6 +155,33 @@ impl Metrics {
     /// Counts a live look-up.
     pub fn looked_up(&self, result: &'static str) {
         self.lookups.get_or_create(&Lookup { result }).inc();
+    }
+
+    /// Tells what became of a team's Pods. A team without trouble has no line.
+    pub fn covered(&self, key: &Key, coverage: &Coverage) {
+        let labels = OfTeam {
+            namespace: key.namespace.to_string(),
+            team: key.name.to_string(),
+        };
+        let counts = [
+            (&self.uninjected_pods, coverage.uninjected.len()),
+            (&self.failing_pulls, coverage.failing.len()),
+        ];
+        for (family, count) in counts {
+            if count == 0 {
+                family.remove(&labels);
+            } else {
+                family
+                    .get_or_create(&labels)
+                    .set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// Tells nothing more of any team's Pods: another process does.
+    pub fn forget_coverage(&self) {
+        self.uninjected_pods.clear();
+        self.failing_pulls.clear();
     }
 
     /// The metrics in the `OpenMetrics` text format.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::api::{LEAD, LeadSpec, SecretReference, SkillSpec, TeammateSpec};
+use crate::condition::Reported;
 use crate::json::{Object, problem};
 use crate::names::{LABEL_MAX, Shown, is_dns_label};
 use crate::skill::{InvalidSkill, ObjectName, Skill};
@@ -25,6 +26,8 @@ pub struct Team {
     pub deleting: bool,
     /// The delivery mode that the team's annotation asks for, as it was written.
     pub delivery: Option<Box<str>>,
+    /// What the team's status says of its skills already.
+    pub reported: Reported,
     /// The Secrets of `spec.imagePullSecrets`, in order and without duplicates.
     pub pull_secrets: Vec<Result<ObjectName, InvalidPullSecret>>,
     agents: Vec<Agent>,
@@ -78,6 +81,8 @@ pub struct Identity {
     pub deleting: bool,
     /// The value of the delivery annotation.
     pub delivery: Option<String>,
+    /// What `status.conditions` says of the team's skills.
+    pub reported: Reported,
 }
 
 impl Team {
@@ -100,6 +105,7 @@ impl Team {
             generation: identity.generation,
             deleting: identity.deleting,
             delivery: identity.delivery.map(Into::into),
+            reported: identity.reported,
             pull_secrets,
             agents,
             malformed,

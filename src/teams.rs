@@ -11,12 +11,48 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
+use tokio::sync::broadcast;
 
 use crate::team::Team;
 
 /// Every known team, by namespace and name.
-#[derive(Debug, Default)]
-pub struct Index(RwLock<ByNamespace>);
+#[derive(Debug)]
+pub struct Index {
+    teams: RwLock<ByNamespace>,
+    changes: broadcast::Sender<Key>,
+}
+
+/// How many changes may wait for a listener. One that lags behind looks at every team.
+const CHANGES_MAX: usize = 1024;
+
+/// The namespace and name of a team.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct Key {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl Key {
+    /// The key of the team `name` in `namespace`.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            teams: RwLock::default(),
+            changes: broadcast::Sender::new(CHANGES_MAX),
+        }
+    }
+}
 
 type ByNamespace = HashMap<Box<str>, HashMap<Box<str>, Arc<Team>>>;
 
@@ -24,14 +60,14 @@ impl Index {
     /// The team of this name.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Team>> {
-        let teams = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let teams = self.teams.read().unwrap_or_else(PoisonError::into_inner);
         teams.get(namespace)?.get(name).cloned()
     }
 
     /// How many teams there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0
+        self.teams
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .values()
@@ -45,23 +81,43 @@ impl Index {
         self.len() == 0
     }
 
+    /// The key of every team.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        let teams = self.teams.read().unwrap_or_else(PoisonError::into_inner);
+        teams
+            .iter()
+            .flat_map(|(namespace, named)| named.keys().map(|name| Key::new(namespace, name)))
+            .collect()
+    }
+
+    /// The keys of teams that change from now on.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Key> {
+        self.changes.subscribe()
+    }
+
     /// Takes in a new or changed team.
     pub fn insert(&self, team: Team) {
+        let key = Key::new(&team.namespace, &team.name);
         add(
-            &mut self.0.write().unwrap_or_else(PoisonError::into_inner),
+            &mut self.teams.write().unwrap_or_else(PoisonError::into_inner),
             team,
         );
+        self.changed(key);
     }
 
     /// Forgets a team.
     pub fn remove(&self, namespace: &str, name: &str) {
-        let mut teams = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut teams = self.teams.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(named) = teams.get_mut(namespace) {
             named.remove(name);
             if named.is_empty() {
                 teams.remove(namespace);
             }
         }
+        drop(teams);
+        self.changed(Key::new(namespace, name));
     }
 
     /// Knows these teams and no others.
@@ -70,8 +126,46 @@ impl Index {
         for team in teams {
             add(&mut replacement, team);
         }
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = replacement;
+        let before = std::mem::replace(
+            &mut *self.teams.write().unwrap_or_else(PoisonError::into_inner),
+            replacement,
+        );
+        let after = self.teams.read().unwrap_or_else(PoisonError::into_inner);
+        let changed = differences(&before, &after);
+        drop(after);
+        for key in changed {
+            self.changed(key);
+        }
     }
+
+    fn changed(&self, key: Key) {
+        // Nobody needs to listen.
+        let _ = self.changes.send(key);
+    }
+}
+
+/// The teams that are in one of the two, or differ.
+fn differences(before: &ByNamespace, after: &ByNamespace) -> Vec<Key> {
+    let differs = |one: &ByNamespace, other: &ByNamespace| -> Vec<Key> {
+        let teams = one.iter().flat_map(|(namespace, named)| {
+            named
+                .iter()
+                .map(move |(name, team)| (namespace, name, team))
+        });
+        teams
+            .filter(|(namespace, name, team)| {
+                other.get(*namespace).and_then(|named| named.get(*name)) != Some(team)
+            })
+            .map(|(namespace, name, _)| Key::new(namespace, name))
+            .collect()
+    };
+    let mut keys = differs(after, before);
+    keys.extend(differs(before, after).into_iter().filter(|key| {
+        after
+            .get(&*key.namespace)
+            .is_none_or(|named| !named.contains_key(&*key.name))
+    }));
+    keys
 }
 
 fn add(teams: &mut ByNamespace, team: Team) {

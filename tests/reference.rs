@@ -12,8 +12,10 @@ use std::path::PathBuf;
 
 use agentteam_webhook::api::{Group, Keys};
 use agentteam_webhook::cli::Cli;
+use agentteam_webhook::controller::coverage::{Coverage, Trouble};
 use agentteam_webhook::inject::Reason;
 use agentteam_webhook::metrics::{Metrics, Readings};
+use agentteam_webhook::teams::Key;
 use agentteam_webhook::yaml;
 use clap::CommandFactory;
 use strum::VariantNames;
@@ -120,6 +122,17 @@ fn the_metrics_are_those_of_the_registry() {
     let metrics = Metrics::default();
     metrics.answered("denied", "TeamNotFound", std::time::Duration::ZERO);
     metrics.looked_up("found");
+    let trouble = Trouble {
+        pod: "p".into(),
+        uid: "u".into(),
+        what: "x".into(),
+    };
+    let coverage = Coverage {
+        uninjected: vec![trouble.clone()],
+        failing: vec![trouble],
+        ..Coverage::default()
+    };
+    metrics.covered(&Key::new("ns", "t"), &coverage);
     let text = metrics.to_text(Readings::default());
     let existing: BTreeSet<_> = text
         .lines()

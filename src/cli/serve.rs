@@ -12,11 +12,14 @@ use anyhow::{Context, Result};
 use clap::Args;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::settings::SettingsArgs;
 use crate::certs::authority::{self, Authority};
 use crate::certs::files::Files;
 use crate::certs::{Leaf, Served};
+use crate::controller::Controller;
+use crate::controller::lease::{self, Candidate};
 use crate::server::listen::{Server, tls};
 use crate::server::{App, admin, mutate};
 use crate::teams::cluster::{self, Live};
@@ -69,6 +72,11 @@ pub struct Serve {
         default_value_t = 5
     )]
     drain_seconds: u64,
+
+    /// Judge teams and write conditions and events, when this process is the leader
+    #[arg(long, env = "AGENTTEAM_WEBHOOK_CONTROLLER", value_name = "BOOL", default_value_t = true,
+          action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    controller: bool,
 
     #[command(flatten)]
     tls: TlsArgs,
@@ -186,6 +194,9 @@ impl Serve {
         let app = Arc::new(App::new(settings, teams, certificate));
         app.server_version
             .store(self.settings.server_version.map(Arc::new));
+        let (ended, end) = tokio::sync::watch::channel(());
+        let controller = client.clone().filter(|_| self.controller);
+        let campaign = controller.map(|client| self.control(client, &app, closed(end.clone())));
         self.feed(&app, client);
 
         let acceptor = tls(app.certificate.clone())?;
@@ -210,11 +221,7 @@ impl Serve {
         .with_context(|| format!("--admin-listen {} cannot be opened", self.admin_listen))?;
         tracing::info!(address = %webhook.address()?, admin = %admin.address()?, "listening");
 
-        let (ended, mut end) = tokio::sync::watch::channel(());
-        let admin = tokio::spawn(admin.serve(async move {
-            // The channel closes when the webhook is done.
-            let _ = end.changed().await;
-        }));
+        let admin = tokio::spawn(admin.serve(closed(end)));
         webhook
             .serve(end_of_service(
                 Arc::clone(&app),
@@ -222,6 +229,9 @@ impl Serve {
             )?)
             .await;
         drop(ended);
+        if let Some(campaign) = campaign {
+            campaign.await?;
+        }
         admin.await?;
         tracing::info!("stopped");
         Ok(())
@@ -256,6 +266,29 @@ impl Serve {
             }
             (None, None) => {}
         }
+    }
+}
+
+impl Serve {
+    /// Starts the controller and its campaign for the lease; the task that ends when the lease is given up, which it is
+    /// when `end` resolves.
+    fn control(
+        &self,
+        client: Client,
+        app: &Arc<App>,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let namespace = client.default_namespace().to_owned();
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
+        let candidate = Candidate::new(client.clone(), namespace, lease::NAME.to_owned(), &host);
+        let (leadership, campaign) = candidate.campaign(end);
+        let controller = Controller {
+            client,
+            group: self.settings.api_group.clone(),
+            app: Arc::clone(app),
+        };
+        tokio::spawn(controller.run(leadership));
+        tokio::spawn(campaign)
     }
 }
 
@@ -315,6 +348,11 @@ async fn follow_version(client: Client, app: Arc<App>) {
         })
         .await;
     }
+}
+
+/// Resolves when the sender is gone.
+async fn closed(mut receiver: tokio::sync::watch::Receiver<()>) {
+    while receiver.changed().await.is_ok() {}
 }
 
 /// Resolves when the webhook should close: at once for a person's Ctrl-C, and after SIGTERM when clients had time to

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::skill::{Reference, Skill, Source};
 
 /// Where the skills of an agent are mounted.
-pub(super) const SKILLS_PATH: &str = "/var/claude-skills";
+pub const SKILLS_PATH: &str = "/var/claude-skills";
 
 /// A skill, and the parts of it that the Pod lacks.
 pub(super) struct Planned<'a> {

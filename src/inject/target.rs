@@ -104,6 +104,12 @@ impl<'a> Target<'a> {
         })
     }
 
+    /// The agent that the Pod names, whether the team has it or not.
+    #[must_use]
+    pub fn agent_name(&self) -> Option<&'a str> {
+        self.agent.map(|(_, name)| name)
+    }
+
     /// What a Pod that names a team which is not there is told.
     #[must_use]
     pub fn team_not_found(&self, namespace: &str, keys: &Keys) -> Reason {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{Index, LookupFailed, Sync};
 use crate::api::{Group, Keys};
+use crate::condition::Reported;
 use crate::team::{Identity, Team};
 
 /// How long a Pod waits for a look-up of its team. The API server gives a webhook 5 s in all.
@@ -128,7 +129,7 @@ pub async fn watch(
                 }
             }
             Err(error) => {
-                let problem = watch_problem(&error, &group);
+                let problem = watch_problem(&error, &format!("agentteams.{group}"));
                 tracing::warn!(
                     problem,
                     "the watch of AgentTeams is interrupted and will be tried again"
@@ -147,31 +148,34 @@ fn team(object: &DynamicObject, delivery_key: &str) -> Team {
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
         delivery: object.annotations().get(delivery_key).cloned(),
+        reported: Reported::read(
+            object
+                .data
+                .pointer("/status/conditions")
+                .unwrap_or(&Value::Null),
+        ),
     };
     Team::read(identity, object.data.get("spec").unwrap_or(&Value::Null))
 }
 
-fn watch_problem(error: &watcher::Error, group: &Group) -> String {
+/// Why a watch of `resource` is interrupted.
+pub(crate) fn watch_problem(error: &watcher::Error, resource: &str) -> String {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => Some(status),
-        _ => None,
+        | watcher::Error::WatchError(status) => status,
+        other => return chain(other),
     };
-    match status.map(|status| (status.code, &status.message)) {
-        Some((404, _)) => {
-            format!("the CustomResourceDefinition agentteams.{group} is not installed")
-        }
-        Some((403, message)) => {
-            format!("this webhook may not list and watch agentteams.{group}: {message}")
-        }
-        Some((code, message)) => format!("the API server said {code}: {message}"),
-        None => chain(error),
+    match status.code {
+        404 => format!("the resource {resource} is not installed in the cluster"),
+        // The message names who may not do what.
+        code => format!("the API server said {code}: {}", status.message),
     }
 }
 
-fn said(error: &kube::Error) -> String {
+/// What became of a request, in words for people.
+pub(crate) fn said(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => {
             format!("the API server said {}: {}", status.code, status.message)

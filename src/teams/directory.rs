@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::{Index, Sync};
 use crate::api::{Group, Keys, VERSION};
+use crate::condition::Reported;
 use crate::team::{Identity, Team};
 use crate::yaml;
 
@@ -209,6 +210,7 @@ fn team(object: &Value, group: &Group) -> Result<Option<Team>, String> {
         name,
         generation: metadata["generation"].as_i64().unwrap_or_default(),
         deleting: false,
+        reported: Reported::default(),
         delivery: annotations.get(&Keys::of(group).delivery).and_then(text),
     };
     Ok(Some(Team::read(identity, &object["spec"])))

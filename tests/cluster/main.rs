@@ -18,8 +18,10 @@
 )]
 
 mod contract;
+mod controller;
 mod definition;
 mod identity;
+mod lease;
 mod operator;
 mod original;
 mod process;

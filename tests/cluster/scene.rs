@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Once;
 use std::time::Duration;
 
+use agentteam_webhook::yaml;
 use kube::Client;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -44,7 +45,15 @@ impl Scene {
             .copied()
             .unwrap_or("kagents.dev");
         // With the rights that the manifests give it, and no more.
-        let mut webhook = Webhook::start_as(rig, &account(rig).await, flags).await;
+        let account = account_in(rig, &namespace).await;
+        // Controllers of other tests would judge this one's teams, and this one theirs.
+        let quiet = if flags.iter().any(|flag| flag.starts_with("--controller")) {
+            None
+        } else {
+            Some("--controller=false")
+        };
+        let flags: Vec<_> = flags.iter().copied().chain(quiet).collect();
+        let mut webhook = Webhook::start_as(rig, &account, &flags).await;
         webhook.register_for(group, &[&namespace]).await;
         Self {
             rig,
@@ -148,7 +157,7 @@ impl<W> Scene<W> {
 }
 
 /// Installs the definitions of both groups, and the rights of the webhook for both, once.
-fn install(rig: &Rig) {
+pub fn install(rig: &Rig) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
@@ -189,9 +198,43 @@ fn install(rig: &Rig) {
 }
 
 /// The kubeconfig of the webhook's own ServiceAccount.
-async fn account(rig: &Rig) -> PathBuf {
+pub async fn account(rig: &Rig) -> PathBuf {
     rig.service_account_kubeconfig("agentteam-system", "agentteam-webhook")
         .await
+}
+
+/// The same, but that `namespace` is said to be the webhook's own, where it has the shipped Role: each test has a
+/// lease of its own.
+async fn account_in(rig: &Rig, namespace: &str) -> PathBuf {
+    grant_lease(rig, namespace, "agentteam-webhook", "agentteam-system");
+    let original = account(rig).await;
+    let kubeconfig = std::fs::read_to_string(&original)
+        .unwrap()
+        .replace("agentteam-system", namespace);
+    let path = original.with_extension(namespace);
+    std::fs::write(&path, kubeconfig).unwrap();
+    path
+}
+
+/// Gives the shipped Role for the lease, in `namespace`, to an account.
+pub fn grant_lease(rig: &Rig, namespace: &str, account: &str, account_namespace: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base/rbac.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let objects = yaml::documents(&text)
+        .into_iter()
+        .map(|document| document.parse().unwrap());
+    let role: Vec<Value> = objects
+        .filter(|object: &Value| object["kind"] == "Role" || object["kind"] == "RoleBinding")
+        .collect();
+    assert_eq!(role.len(), 2);
+    for mut object in role {
+        object["metadata"]["namespace"] = json!(namespace);
+        if object["kind"] == "RoleBinding" {
+            object["subjects"] = json!([{"kind": "ServiceAccount", "name": account, "namespace": account_namespace}]);
+        }
+        rig.kubectl(&["apply", "-f", "-"], &object.to_string())
+            .success();
+    }
 }
 
 fn pods() -> ApiResource {
