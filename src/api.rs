@@ -1,8 +1,8 @@
 //! The Kubernetes API that this crate reads: the `AgentTeam` resource and the keys that Pods carry.
 //!
-//! [`AgentTeamSpec`] is the source of the `CustomResourceDefinition` in `manifests/`, and its parts are what
-//! [`Team`](crate::team::Team) is read from. It names only the fields that this crate reads: everything else that an
-//! operator keeps in an `AgentTeam` is neither required nor dropped.
+//! [`AgentTeamSpec`] is the source of the `CustomResourceDefinition` in `manifests/`. It names only the fields that this
+//! crate reads: everything else that an operator keeps in an `AgentTeam` is neither required nor dropped. What is in a
+//! cluster is read by [`Team`](crate::team::Team), for the definition there may be another.
 
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,

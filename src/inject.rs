@@ -110,8 +110,8 @@ pub fn inject(
     };
 
     let mut names = Names::default();
-    let mut skills = Vec::with_capacity(agent.skills.len());
-    for skill in &agent.skills {
+    let mut skills = Vec::new();
+    for skill in agent.skills() {
         let skill = skill.as_ref().map_err(|problem| Reason::InvalidSkill {
             team: team.name.to_string(),
             agent: agent.name.to_string(),
