@@ -176,17 +176,17 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn skill(source: Value) -> Result<Skill, Vec<InvalidSkill>> {
+    fn skill(source: &Value) -> Result<Skill, Vec<InvalidSkill>> {
         Skill::read(&json!({"name": "a", "source": source}))
     }
 
     #[test]
     fn a_skill_has_exactly_one_source() {
-        assert!(skill(json!({"configMap": "cm"})).is_ok());
-        assert!(skill(json!({"oci": "ghcr.io/x/y:1", "git": "later"})).is_ok());
+        assert!(skill(&json!({"configMap": "cm"})).is_ok());
+        assert!(skill(&json!({"oci": "ghcr.io/x/y:1", "git": "later"})).is_ok());
         for unset in [json!(null), json!("")] {
-            assert!(skill(json!({"configMap": "cm", "oci": unset})).is_ok());
-            assert!(skill(json!({"configMap": unset, "oci": "ghcr.io/x/y:1"})).is_ok());
+            assert!(skill(&json!({"configMap": "cm", "oci": unset})).is_ok());
+            assert!(skill(&json!({"configMap": unset, "oci": "ghcr.io/x/y:1"})).is_ok());
         }
         let neither = [InvalidSkill::Sources { both: false }];
         for source in [
@@ -195,13 +195,13 @@ mod tests {
             json!({"configMap": "", "oci": null}),
             json!({"git": "x"}),
         ] {
-            assert_eq!(skill(source).unwrap_err(), neither);
+            assert_eq!(skill(&source).unwrap_err(), neither);
         }
         assert_eq!(Skill::read(&json!({"name": "a"})).unwrap_err(), neither);
         let both = [InvalidSkill::Sources { both: true }];
         for oci in [json!("ghcr.io/x/y:1"), json!("no reference"), json!(7)] {
             assert_eq!(
-                skill(json!({"configMap": "cm", "oci": oci})).unwrap_err(),
+                skill(&json!({"configMap": "cm", "oci": oci})).unwrap_err(),
                 both
             );
         }
@@ -270,7 +270,7 @@ mod tests {
         let too_long = "x".repeat(254);
         for bad in ["a/b", "A", "a_b", "..", &too_long] {
             assert_eq!(
-                skill(json!({"configMap": bad})).unwrap_err(),
+                skill(&json!({"configMap": bad})).unwrap_err(),
                 [InvalidSkill::ConfigMap(bad.into())]
             );
         }
