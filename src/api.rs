@@ -21,6 +21,12 @@ pub const DEFAULT_GROUP: &str = "kagents.dev";
 /// The only version of the API.
 pub const VERSION: &str = "v1alpha1";
 
+/// The kind of a team.
+pub const KIND: &str = "AgentTeam";
+
+/// The resource that teams are.
+pub const PLURAL: &str = "agentteams";
+
 /// The agent that `spec.lead` describes.
 pub const LEAD: &str = "lead";
 
@@ -195,15 +201,15 @@ impl Group {
     /// What a client needs to know to read the teams of this group.
     #[must_use]
     pub fn resource(&self) -> ApiResource {
-        let kind = GroupVersionKind::gvk(&self.0, VERSION, "AgentTeam");
-        ApiResource::from_gvk_with_plural(&kind, "agentteams")
+        let kind = GroupVersionKind::gvk(&self.0, VERSION, KIND);
+        ApiResource::from_gvk_with_plural(&kind, PLURAL)
     }
 
     /// The definition of `AgentTeam` in this group.
     #[must_use]
     pub fn definition(&self) -> CustomResourceDefinition {
         let mut definition = AgentTeam::crd();
-        definition.metadata.name = Some(format!("agentteams.{}", self.0));
+        definition.metadata.name = Some(format!("{PLURAL}.{}", self.0));
         definition.spec.group.clone_from(&self.0);
         definition
     }

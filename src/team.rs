@@ -116,6 +116,21 @@ pub struct Identity {
     pub delivery: Option<String>,
 }
 
+impl Identity {
+    /// Reads it from an object's `metadata`; what is not there is empty.
+    #[must_use]
+    pub fn of(metadata: &Value, delivery_key: &str) -> Self {
+        let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+        Self {
+            namespace: text(&metadata["namespace"]).unwrap_or_default(),
+            name: text(&metadata["name"]).unwrap_or_default(),
+            generation: metadata["generation"].as_i64().unwrap_or_default(),
+            deleting: !metadata["deletionTimestamp"].is_null(),
+            delivery: metadata["annotations"].get(delivery_key).and_then(text),
+        }
+    }
+}
+
 struct Joined<'a>(&'a [InvalidSkill]);
 
 impl Display for Joined<'_> {
@@ -160,7 +175,6 @@ impl Team {
     }
 
     /// The skills of `spec.skills`, which every agent has.
-    #[must_use]
     pub fn shared_skills(&self) -> &[ReadSkill] {
         &self.shared
     }
@@ -189,7 +203,6 @@ impl Agent {
     }
 
     /// The skills that only this agent has.
-    #[must_use]
     pub fn own_skills(&self) -> &[ReadSkill] {
         &self.own
     }

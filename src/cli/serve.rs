@@ -18,7 +18,7 @@ use crate::certs::authority::{self, Authority};
 use crate::certs::files::Files;
 use crate::certs::{Leaf, Served};
 use crate::server::listen::{Server, tls};
-use crate::server::{App, admin, mutate};
+use crate::server::{self, App, admin};
 use crate::teams::cluster::{self, Live};
 use crate::teams::{Teams, directory};
 use crate::telemetry::{self, LogFormat};
@@ -190,7 +190,7 @@ impl Serve {
 
         let acceptor = tls(app.certificate.clone())?;
         let open = app.metrics.connections.clone();
-        let routes = mutate::routes(Arc::clone(&app));
+        let routes = server::routes(Arc::clone(&app));
         let webhook = Server::bind(
             self.listen,
             Some(acceptor),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use agentteam_webhook::api::Group;
 use agentteam_webhook::certs::{Served, authority::Authority};
 use agentteam_webhook::cli::settings::SettingsArgs;
-use agentteam_webhook::server::{App, mutate};
+use agentteam_webhook::server::{App, routes};
 use agentteam_webhook::teams::{Index, Teams, directory};
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -96,10 +96,7 @@ pub async fn answer(app: &Arc<App>, review: &Value) -> Value {
         .header("content-type", "application/json")
         .body(Body::from(review.to_string()))
         .unwrap();
-    let response = mutate::routes(Arc::clone(app))
-        .oneshot(request)
-        .await
-        .unwrap();
+    let response = routes(Arc::clone(app)).oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
     let answer: Value = serde_json::from_slice(&body).unwrap();
