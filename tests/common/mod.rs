@@ -92,7 +92,12 @@ pub fn review(pod: &Value, namespace: &str) -> Value {
 
 /// Sends a review through the webhook's routes and gives its response.
 pub async fn answer(app: &Arc<App>, review: &Value) -> Value {
-    let request = Request::post("/mutate?timeout=5s")
+    answer_at("/mutate?timeout=5s", app, review).await
+}
+
+/// The same for one of the webhook's paths.
+pub async fn answer_at(path: &str, app: &Arc<App>, review: &Value) -> Value {
+    let request = Request::post(path)
         .header("content-type", "application/json")
         .body(Body::from(review.to_string()))
         .unwrap();
