@@ -19,6 +19,7 @@
 
 mod contract;
 mod definition;
+mod foreign;
 mod identity;
 mod operator;
 mod original;
@@ -28,4 +29,6 @@ mod reinvocation;
 mod rig;
 mod scene;
 mod smoke;
+mod team_table;
+mod validation;
 mod webhook;
