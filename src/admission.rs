@@ -1,10 +1,12 @@
 //! Bytes to an `AdmissionReview`, and a decision back to bytes. No HTTP, no I/O.
 //!
 //! The review is read strictly: what an API server would never send is refused as a whole, because a wrong guess about
-//! whose Pod this is would be worse than an error. The Pod in it is read leniently, for what the API server will say
-//! about its own fields is not ours to say first.
+//! whose object this is would be worse than an error. The object in it is read leniently, for what the API server will
+//! say about its own fields is not ours to say first.
 
 mod nesting;
+mod pod;
+mod team;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::inject::pod::Pod;
 use crate::inject::{Injection, Reason};
 use crate::json::{Object, problem};
 use crate::names::Shown;
+use crate::validation::Refusal;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -47,6 +49,9 @@ pub struct Request<'a> {
     /// The object, as text.
     #[serde(borrow, default)]
     object: Option<&'a RawValue>,
+    /// The object before it is changed or deleted, as text.
+    #[serde(borrow, default)]
+    old_object: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,46 +147,11 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// The Pod that is created, if that is what the request is about.
-    ///
-    /// # Errors
-    /// When it is, and there is no Pod in it.
-    pub fn pod(&self) -> Result<Option<Pod<'a>>, Reason> {
-        let is_pod = self.resource.group.is_empty() && self.resource.resource == "pods";
-        if !is_pod
-            || self
-                .sub_resource
-                .as_deref()
-                .is_some_and(|name| !name.is_empty())
-        {
-            return Ok(None);
-        }
-        if self.operation != Operation::Create {
-            return Ok(None);
-        }
-        let malformed = |problem: String| Reason::MalformedPod(problem);
-        if self.kind.kind != "Pod" {
-            return Err(malformed(format!(
-                "the request's kind is {}",
-                Shown(&self.kind.kind)
-            )));
-        }
-        let object = self
-            .object
-            .ok_or_else(|| malformed("the request has no object".into()))?;
-        let Object(pod): Object<Pod<'a>> =
-            serde_json::from_str(object.get()).map_err(|error| malformed(problem(&error)))?;
-        if let Some(kind) = pod.kind.as_deref().filter(|&kind| kind != "Pod") {
-            return Err(malformed(format!("its kind is {}", Shown(kind))));
-        }
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        if !namespace.is_empty() && namespace != self.namespace() {
-            return Err(Reason::NamespaceMismatch {
-                pod: namespace.to_owned(),
-                request: self.namespace().to_owned(),
-            });
-        }
-        Ok(Some(pod))
+    /// Whether this is about objects of that resource themselves, and not about a subresource.
+    fn is_about(&self, group: &str, resource: &str) -> bool {
+        self.resource.group == group
+            && self.resource.resource == resource
+            && self.sub_resource.as_deref().unwrap_or_default().is_empty()
     }
 
     /// The namespace of the request, empty where there is none.
@@ -191,32 +161,79 @@ impl<'a> Request<'a> {
     }
 }
 
-impl From<Result<Injection, Reason>> for Decision {
-    fn from(result: Result<Injection, Reason>) -> Self {
-        result.map_or_else(Self::Denied, Self::Allowed)
-    }
-}
-
 /// What is answered.
 #[derive(Debug)]
 pub enum Decision {
-    /// The request is not about a Pod that names a team.
+    /// There is nothing to inject into, or nothing to judge.
     Skipped,
     /// The Pod gets its skills, or has them already.
     Allowed(Injection),
-    /// The Pod is refused.
-    Denied(Reason),
+    /// The team is valid; these are the warnings.
+    Valid(Vec<String>),
+    /// The Pod or the team is refused.
+    Denied(Denial),
+}
+
+/// Why an object is refused.
+#[derive(Debug)]
+pub struct Denial {
+    /// The word for metrics, logs and programs.
+    pub word: &'static str,
+    /// The HTTP status code that the API server gives its client.
+    pub code: u16,
+    /// The sentence for people, without the word.
+    pub message: String,
+    /// What else they should know.
+    pub warnings: Vec<String>,
+}
+
+impl From<Result<Injection, Reason>> for Decision {
+    fn from(result: Result<Injection, Reason>) -> Self {
+        result.map_or_else(|reason| Self::Denied(reason.into()), Self::Allowed)
+    }
+}
+
+impl From<Reason> for Denial {
+    fn from(reason: Reason) -> Self {
+        Self {
+            word: reason.word(),
+            code: reason.code(),
+            message: reason.to_string(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            word: refusal.word(),
+            code: refusal.code(),
+            message: refusal.to_string(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 impl Decision {
-    /// The word for metrics and logs: `skipped`, `unchanged`, `injected` or `denied`.
+    /// The word for metrics and logs: `skipped`, `unchanged`, `injected`, `valid` or `denied`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
             Self::Skipped => "skipped",
             Self::Allowed(injection) if injection.patch.is_empty() => "unchanged",
             Self::Allowed(_) => "injected",
+            Self::Valid(_) => "valid",
             Self::Denied(_) => "denied",
+        }
+    }
+
+    /// The word of the reason for which this is a denial, else nothing.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied(denial) => denial.word,
+            _ => "",
         }
     }
 
@@ -241,13 +258,14 @@ impl Decision {
                     response.patch = Some(STANDARD.encode(patch));
                 }
             }
-            Self::Denied(reason) => {
+            Self::Valid(warnings) => response.warnings = warnings,
+            Self::Denied(denial) => {
                 response.allowed = false;
-                let message = format!("{}: {reason}", reason.word());
+                response.warnings = &denial.warnings;
                 response.status = Some(Status {
-                    code: reason.code(),
-                    reason: reason.word(),
-                    message,
+                    code: denial.code,
+                    reason: denial.word,
+                    message: format!("{}: {}", denial.word, denial.message),
                 });
             }
         }

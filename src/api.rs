@@ -1,8 +1,8 @@
 //! The Kubernetes API that this crate reads: the `AgentTeam` resource and the keys that Pods carry.
 //!
-//! [`AgentTeamSpec`] is the source of the `CustomResourceDefinition` in `manifests/`, and its parts are what
-//! [`Team`](crate::team::Team) is read from. It names only the fields that this crate reads: everything else that an
-//! operator keeps in an `AgentTeam` is neither required nor dropped.
+//! [`AgentTeamSpec`] is the source of the `CustomResourceDefinition` in `manifests/`. It names only the fields that this
+//! crate reads: everything else that an operator keeps in an `AgentTeam` is neither required nor dropped. What is in a
+//! cluster is read by [`Team`](crate::team::Team), for the definition there may be another.
 
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -20,6 +20,12 @@ pub const DEFAULT_GROUP: &str = "kagents.dev";
 
 /// The only version of the API.
 pub const VERSION: &str = "v1alpha1";
+
+/// The kind of a team.
+pub const KIND: &str = "AgentTeam";
+
+/// The resource that teams are.
+pub const PLURAL: &str = "agentteams";
 
 /// The agent that `spec.lead` describes.
 pub const LEAD: &str = "lead";
@@ -195,15 +201,15 @@ impl Group {
     /// What a client needs to know to read the teams of this group.
     #[must_use]
     pub fn resource(&self) -> ApiResource {
-        let kind = GroupVersionKind::gvk(&self.0, VERSION, "AgentTeam");
-        ApiResource::from_gvk_with_plural(&kind, "agentteams")
+        let kind = GroupVersionKind::gvk(&self.0, VERSION, KIND);
+        ApiResource::from_gvk_with_plural(&kind, PLURAL)
     }
 
     /// The definition of `AgentTeam` in this group.
     #[must_use]
     pub fn definition(&self) -> CustomResourceDefinition {
         let mut definition = AgentTeam::crd();
-        definition.metadata.name = Some(format!("agentteams.{}", self.0));
+        definition.metadata.name = Some(format!("{PLURAL}.{}", self.0));
         definition.spec.group.clone_from(&self.0);
         definition
     }

@@ -10,9 +10,13 @@ pub mod crd;
 pub mod inject;
 pub mod serve;
 pub mod settings;
+pub mod validate;
 
+use std::io::{self, Read};
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 /// Gives AI-agent Pods on Kubernetes their skills.
@@ -32,6 +36,7 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::Serve>),
     Inject(Box<inject::Inject>),
+    Validate(Box<validate::Validate>),
     Crd(crd::Crd),
 }
 
@@ -42,6 +47,7 @@ impl Cli {
         let done = match self.command {
             Command::Serve(serve) => serve.run(),
             Command::Inject(inject) => inject.run(),
+            Command::Validate(validate) => validate.run(),
             Command::Crd(crd) => crd.run(),
         };
         done.unwrap_or_else(|error| {
@@ -49,4 +55,17 @@ impl Cli {
             ExitCode::from(2)
         })
     }
+}
+
+/// Reads a file, or stdin for `-`.
+fn read(filename: &Path) -> Result<String> {
+    if filename.as_os_str() != "-" {
+        return std::fs::read_to_string(filename)
+            .with_context(|| format!("{} cannot be read", filename.display()));
+    }
+    let mut input = String::new();
+    io::stdin()
+        .read_to_string(&mut input)
+        .context("stdin cannot be read")?;
+    Ok(input)
 }

@@ -125,7 +125,10 @@ impl Controller {
         let coverage = pods.coverage(&team);
         self.app.metrics.covered(key, &coverage);
         reporter.tell_pods(&team, &coverage).await;
-        let conditions = [judge::skills_valid(&team), coverage.skills_delivered()];
+        let conditions = [
+            judge::skills_valid(&team, &self.app.settings),
+            coverage.skills_delivered(),
+        ];
         reporter.tell_team(&team, &conditions).await
     }
 }

@@ -113,8 +113,8 @@ pub fn inject(
     };
 
     let mut names = Names::default();
-    let mut skills = Vec::with_capacity(agent.skills.len());
-    for skill in &agent.skills {
+    let mut skills = Vec::new();
+    for skill in agent.skills() {
         let skill = skill.as_ref().map_err(|problem| Reason::InvalidSkill {
             team: team.name.to_string(),
             agent: agent.name.to_string(),
@@ -183,7 +183,7 @@ pub fn inject(
 pub fn pullers_of(agent: &Agent) -> HashMap<String, &SkillName> {
     let mut names = Names::default();
     let mut pullers = HashMap::new();
-    for skill in agent.skills.iter().flatten() {
+    for skill in agent.skills().flatten() {
         names.volume(skill.name.as_str());
         if matches!(skill.source, Source::Oci(_)) {
             pullers.insert(names.puller(skill.name.as_str()), &skill.name);

@@ -43,4 +43,5 @@ pub mod skill;
 pub mod team;
 pub mod teams;
 pub mod telemetry;
+pub mod validation;
 pub mod yaml;

@@ -22,7 +22,7 @@ const BUCKETS: [f64; 12] = [
 /// Labels of the request counter.
 #[derive(Clone, Debug, EncodeLabelSet, Hash, PartialEq, Eq)]
 struct Outcome {
-    /// `injected`, `unchanged`, `skipped`, `denied` or `rejected`.
+    /// `injected`, `unchanged`, `valid`, `skipped`, `denied` or `rejected`.
     decision: &'static str,
     /// The word of the reason, where the request was denied or rejected.
     reason: &'static str,
@@ -79,7 +79,7 @@ impl Default for Metrics {
         let requests = Family::<Outcome, Counter>::default();
         registry.register(
             "admission_requests",
-            "Admission requests by decision (injected, unchanged, skipped, denied, rejected) and reason",
+            "Admission requests by decision (injected, unchanged, valid, skipped, denied, rejected) and reason",
             requests.clone(),
         );
         let duration = Histogram::new(BUCKETS);

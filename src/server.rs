@@ -2,12 +2,16 @@
 
 pub mod admin;
 pub mod listen;
-pub mod mutate;
+mod mutate;
+mod review;
+mod validate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwapOption;
+use axum::Router;
+use axum::routing::post;
 
 use crate::certs::Served;
 use crate::inject::{ServerVersion, Settings};
@@ -15,6 +19,14 @@ use crate::metrics::{Metrics, Readings};
 use crate::teams::Teams;
 use crate::teams::cluster::LastEvent;
 use crate::telemetry::Throttle;
+
+/// The routes of the webhook's port.
+pub fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/mutate", post(mutate::mutate))
+        .route("/validate", post(validate::validate))
+        .with_state(app)
+}
 
 /// What every request needs. One for the process.
 pub struct App {

@@ -8,9 +8,10 @@ pub mod reference;
 
 use std::fmt::{self, Display, Formatter};
 
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::api::{EXACTLY_ONE_SOURCE, SkillSource, SkillSpec};
+use crate::api::EXACTLY_ONE_SOURCE;
 use crate::names::{Shown, is_dns_label, is_dns_subdomain};
 
 pub use reference::{InvalidReference, Reference};
@@ -47,9 +48,21 @@ pub struct ObjectName(Box<str>);
 /// What is wrong with a skill of a team.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidSkill {
-    /// The entry has not the shape of a skill.
-    #[error("it cannot be read: {0}")]
-    Shape(String),
+    /// The skills are something else than a list.
+    #[error("it is not a list of skills")]
+    NoList,
+    /// The entry is something else than an object.
+    #[error("it is not an object")]
+    NoObject,
+    /// The name is missing, or something else than text.
+    #[error("it has no name")]
+    Unnamed,
+    /// The source is something else than an object.
+    #[error("its source is not an object")]
+    SourceNoObject,
+    /// One of the sources is something else than text.
+    #[error("source.{0} is not a string")]
+    NoText(&'static str),
     /// The name is not a skill's name.
     #[error(
         "its name must be 1 to 64 characters of a-z, 0-9 and -, beginning and ending with a letter or digit"
@@ -73,27 +86,44 @@ pub enum InvalidSkill {
 }
 
 impl Skill {
-    /// Reads what a team says of a skill.
+    /// Reads what a team says of a skill. A source that is absent, null or empty is not set.
     ///
     /// # Errors
-    /// Says what is wrong; the first thing found, in the order name, number of sources, source.
-    pub fn parse(spec: &SkillSpec) -> Result<Self, InvalidSkill> {
-        let name = SkillName::parse(&spec.name).ok_or(InvalidSkill::Name)?;
-        Ok(Self {
-            name,
-            source: Source::parse(&spec.source)?,
-        })
+    /// Says everything that is wrong: with the name, then with the number of sources or the one that is set.
+    pub fn read(entry: &Value) -> Result<Self, Vec<InvalidSkill>> {
+        if !entry.is_object() {
+            return Err(vec![InvalidSkill::NoObject]);
+        }
+        let name = entry["name"].as_str().ok_or(InvalidSkill::Unnamed);
+        let name = name.and_then(|name| SkillName::parse(name).ok_or(InvalidSkill::Name));
+        match (name, Source::read(&entry["source"])) {
+            (Ok(name), Ok(source)) => Ok(Self { name, source }),
+            (name, source) => Err(name.err().into_iter().chain(source.err()).collect()),
+        }
     }
 }
 
 impl Source {
-    fn parse(source: &SkillSource) -> Result<Self, InvalidSkill> {
-        let set = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
-        match (set(&source.config_map), set(&source.oci)) {
-            (Some(name), None) => ObjectName::parse(&name)
-                .map(Self::ConfigMap)
-                .ok_or(InvalidSkill::ConfigMap(name)),
-            (None, Some(reference)) => Ok(Self::Oci(Reference::parse(&reference)?)),
+    fn read(source: &Value) -> Result<Self, InvalidSkill> {
+        if !source.is_object() && !source.is_null() {
+            return Err(InvalidSkill::SourceNoObject);
+        }
+        let set = |key: &str| {
+            source
+                .get(key)
+                .filter(|value| !value.is_null() && *value != "")
+        };
+        match (set("configMap"), set("oci")) {
+            (Some(name), None) => {
+                let name = name.as_str().ok_or(InvalidSkill::NoText("configMap"))?;
+                ObjectName::parse(name)
+                    .map(Self::ConfigMap)
+                    .ok_or_else(|| InvalidSkill::ConfigMap(name.to_owned()))
+            }
+            (None, Some(reference)) => {
+                let reference = reference.as_str().ok_or(InvalidSkill::NoText("oci"))?;
+                Ok(Self::Oci(Reference::parse(reference)?))
+            }
             (config_map, _) => Err(InvalidSkill::Sources {
                 both: config_map.is_some(),
             }),
@@ -144,36 +174,62 @@ impl Display for ObjectName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
-    fn skill(
-        name: &str,
-        config_map: Option<&str>,
-        oci: Option<&str>,
-    ) -> Result<Skill, InvalidSkill> {
-        let source = SkillSource {
-            config_map: config_map.map(Into::into),
-            oci: oci.map(Into::into),
-        };
-        Skill::parse(&SkillSpec {
-            name: name.into(),
-            source,
-        })
+    fn skill(source: &Value) -> Result<Skill, Vec<InvalidSkill>> {
+        Skill::read(&json!({"name": "a", "source": source}))
     }
 
     #[test]
     fn a_skill_has_exactly_one_source() {
-        assert!(skill("a", Some("cm"), None).is_ok());
-        assert!(skill("a", None, Some("ghcr.io/x/y:1")).is_ok());
-        assert!(
-            skill("a", Some("cm"), Some("")).is_ok(),
-            "an empty string counts as not set"
-        );
-        let neither = skill("a", None, None).unwrap_err();
-        assert_eq!(neither, InvalidSkill::Sources { both: false });
-        assert_eq!(skill("a", Some(""), Some("")).unwrap_err(), neither);
-        let both = skill("a", Some("cm"), Some("ghcr.io/x/y:1")).unwrap_err();
-        assert_eq!(both, InvalidSkill::Sources { both: true });
-        assert!(both.to_string().contains(EXACTLY_ONE_SOURCE));
+        assert!(skill(&json!({"configMap": "cm"})).is_ok());
+        assert!(skill(&json!({"oci": "ghcr.io/x/y:1", "git": "later"})).is_ok());
+        for unset in [json!(null), json!("")] {
+            assert!(skill(&json!({"configMap": "cm", "oci": unset})).is_ok());
+            assert!(skill(&json!({"configMap": unset, "oci": "ghcr.io/x/y:1"})).is_ok());
+        }
+        let neither = [InvalidSkill::Sources { both: false }];
+        for source in [
+            json!({}),
+            json!(null),
+            json!({"configMap": "", "oci": null}),
+            json!({"git": "x"}),
+        ] {
+            assert_eq!(skill(&source).unwrap_err(), neither);
+        }
+        assert_eq!(Skill::read(&json!({"name": "a"})).unwrap_err(), neither);
+        let both = [InvalidSkill::Sources { both: true }];
+        for oci in [json!("ghcr.io/x/y:1"), json!("no reference"), json!(7)] {
+            assert_eq!(
+                skill(&json!({"configMap": "cm", "oci": oci})).unwrap_err(),
+                both
+            );
+        }
+        for said in [&neither, &both] {
+            assert!(said[0].to_string().starts_with(EXACTLY_ONE_SOURCE));
+        }
+    }
+
+    #[test]
+    fn what_is_no_skill_is_said_to_be_none() {
+        let cases = [
+            (json!(7), vec![InvalidSkill::NoObject]),
+            (
+                json!({}),
+                vec![InvalidSkill::Unnamed, InvalidSkill::Sources { both: false }],
+            ),
+            (
+                json!({"name": 7, "source": 7}),
+                vec![InvalidSkill::Unnamed, InvalidSkill::SourceNoObject],
+            ),
+            (
+                json!({"name": "A", "source": {"oci": {}}}),
+                vec![InvalidSkill::Name, InvalidSkill::NoText("oci")],
+            ),
+        ];
+        for (entry, problems) in cases {
+            assert_eq!(Skill::read(&entry).unwrap_err(), problems, "{entry}");
+        }
     }
 
     #[test]
@@ -214,8 +270,8 @@ mod tests {
         let too_long = "x".repeat(254);
         for bad in ["a/b", "A", "a_b", "..", &too_long] {
             assert_eq!(
-                skill("a", Some(bad), None).unwrap_err(),
-                InvalidSkill::ConfigMap(bad.into())
+                skill(&json!({"configMap": bad})).unwrap_err(),
+                [InvalidSkill::ConfigMap(bad.into())]
             );
         }
     }

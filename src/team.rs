@@ -3,14 +3,16 @@
 //! Reading never fails as a whole, because only what concerns an agent decides about its Pods: a bad skill of one
 //! agent does not stop another.
 
-use serde::de::{Deserialize, DeserializeOwned};
+mod read;
+
+use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::api::{LEAD, LeadSpec, SecretReference, SkillSpec, TeammateSpec};
 use crate::condition::Reported;
-use crate::json::{Object, problem};
-use crate::names::{LABEL_MAX, Shown, is_dns_label};
+use crate::names::Shown;
 use crate::skill::{InvalidSkill, ObjectName, Skill};
 
 /// A team, as far as skills are concerned.
@@ -30,33 +32,67 @@ pub struct Team {
     pub reported: Reported,
     /// The Secrets of `spec.imagePullSecrets`, in order and without duplicates.
     pub pull_secrets: Vec<Result<ObjectName, InvalidPullSecret>>,
+    /// The Secrets that `spec.imagePullSecrets` names more than once.
+    pub repeated_secrets: Vec<ObjectName>,
+    shared: Arc<[ReadSkill]>,
     agents: Vec<Agent>,
-    malformed: Vec<Malformed>,
+    problems: Vec<Problem>,
 }
 
-/// An agent and its skills: the team's, then its own.
+/// A skill, or what is wrong with it.
+pub type ReadSkill = Result<Skill, NamedProblem>;
+
+/// An agent and its skills.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
     /// The agent's name.
     pub name: Box<str>,
-    /// Each skill, or what is wrong with it.
-    pub skills: Vec<Result<Skill, NamedProblem>>,
+    shared: Arc<[ReadSkill]>,
+    own: Vec<ReadSkill>,
+}
+
+/// Something that is wrong with a team, and where.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Problem {
+    /// A part of the spec that could not be read at all.
+    #[error(transparent)]
+    Malformed(Malformed),
+    /// A pull secret.
+    #[error(transparent)]
+    PullSecret(InvalidPullSecret),
+    /// A skill.
+    #[error("{owner}: {problem}")]
+    Skill {
+        /// Whose skill it is: `agent lead`, or the place in the spec where the agent has no name of its own.
+        owner: Box<str>,
+        /// Which skill, and what is wrong with it.
+        problem: NamedProblem,
+    },
 }
 
 /// What is wrong with a skill, and which skill it is.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("skill {}: {problem}", Shown(skill))]
+#[error("skill {}: {}", Shown(skill), Joined(problems))]
 pub struct NamedProblem {
-    /// The skill's name as it was written, or its place in the list where it has none.
+    /// The skill's name as it was written, or its place in the spec where it has none.
     pub skill: String,
-    /// What is wrong with it.
-    pub problem: InvalidSkill,
+    /// Everything that is wrong with it.
+    pub problems: Vec<InvalidSkill>,
 }
 
-/// A Secret name that is none.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("spec.imagePullSecrets names {}, which is not the name of a Secret", Shown(.0))]
-pub struct InvalidPullSecret(pub String);
+/// What is wrong with a pull secret.
+#[derive(Clone, Debug, Error, Hash, PartialEq, Eq)]
+pub enum InvalidPullSecret {
+    /// A name that no Secret can have.
+    #[error("spec.imagePullSecrets names {}, which is not the name of a Secret", Shown(.0))]
+    Name(String),
+    /// No name at all.
+    #[error("spec.imagePullSecrets[{0}] has no name")]
+    Unnamed(usize),
+    /// Not a list, so that no Secret is known.
+    #[error("spec.imagePullSecrets is not a list")]
+    NoList,
+}
 
 /// A part of the spec that could not be read at all.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -85,20 +121,39 @@ pub struct Identity {
     pub reported: Reported,
 }
 
+impl Identity {
+    /// Reads it from an object's `metadata`; what is not there is empty.
+    #[must_use]
+    pub fn of(metadata: &Value, delivery_key: &str) -> Self {
+        let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+        Self {
+            namespace: text(&metadata["namespace"]).unwrap_or_default(),
+            name: text(&metadata["name"]).unwrap_or_default(),
+            generation: metadata["generation"].as_i64().unwrap_or_default(),
+            deleting: !metadata["deletionTimestamp"].is_null(),
+            delivery: metadata["annotations"].get(delivery_key).and_then(text),
+            reported: Reported::default(),
+        }
+    }
+}
+
+struct Joined<'a>(&'a [InvalidSkill]);
+
+impl Display for Joined<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(formatter, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Team {
     /// Reads a team from its metadata and its `spec`, whatever the `spec` holds.
     #[must_use]
     pub fn read(identity: Identity, spec: &Value) -> Self {
-        let mut malformed = Vec::new();
-        if !spec.is_object() && !spec.is_null() {
-            malformed.push(Malformed {
-                place: "spec".into(),
-                problem: "is not an object".into(),
-            });
-        }
-        let pull_secrets = read_pull_secrets(&spec["imagePullSecrets"], &mut malformed);
-        let shared = read_skills(&spec["skills"], "spec.skills", &mut malformed);
-        let agents = read_agents(spec, &shared, &mut malformed);
+        let parts = read::read(spec);
         Self {
             namespace: identity.namespace.into(),
             name: identity.name.into(),
@@ -106,9 +161,11 @@ impl Team {
             deleting: identity.deleting,
             delivery: identity.delivery.map(Into::into),
             reported: identity.reported,
-            pull_secrets,
-            agents,
-            malformed,
+            pull_secrets: parts.pull_secrets,
+            repeated_secrets: parts.repeated_secrets,
+            shared: parts.shared,
+            agents: parts.agents,
+            problems: parts.problems,
         }
     }
 
@@ -124,186 +181,38 @@ impl Team {
         &self.agents
     }
 
+    /// The skills of `spec.skills`, which every agent has.
+    pub fn shared_skills(&self) -> &[ReadSkill] {
+        &self.shared
+    }
+
     /// The parts that could not be read at all: an agent that is missing may be in one of them.
-    #[must_use]
-    pub fn malformed(&self) -> &[Malformed] {
-        &self.malformed
+    pub fn malformed(&self) -> impl Iterator<Item = &Malformed> {
+        self.problems.iter().filter_map(|problem| match problem {
+            Problem::Malformed(malformed) => Some(malformed),
+            _ => None,
+        })
     }
 
     /// Everything that is wrong with the team, one sentence each, in the order of the spec.
+    ///
+    /// What is wrong with a skill of `spec.skills` is said once, and not again for every agent.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        let malformed = self.malformed.iter().map(ToString::to_string);
-        let secrets = self
-            .pull_secrets
-            .iter()
-            .filter_map(|secret| Some(secret.as_ref().err()?.to_string()));
-        let skills = self.agents.iter().flat_map(|agent| {
-            let problems = agent.skills.iter().filter_map(|skill| skill.as_ref().err());
-            problems.map(|problem| format!("agent {}: {problem}", agent.name))
-        });
-        malformed.chain(secrets).chain(skills).collect()
+        self.problems.iter().map(ToString::to_string).collect()
     }
-}
-
-fn read_agents(
-    spec: &Value,
-    shared: &[Result<Skill, NamedProblem>],
-    malformed: &mut Vec<Malformed>,
-) -> Vec<Agent> {
-    let mut agents = Vec::new();
-    let lead = &spec["lead"];
-    if !lead.is_null() {
-        let own = read_skills(&lead["skills"], "spec.lead.skills", malformed);
-        if let Some(LeadSpec { .. }) = shape(&without_skills(lead), "spec.lead", malformed) {
-            agents.push(Agent::new(LEAD, shared, own));
-        }
-    }
-    for (index, entry) in items(&spec["teammates"], "spec.teammates", malformed)
-        .iter()
-        .enumerate()
-    {
-        let place = format!("spec.teammates[{index}]");
-        let own = read_skills(&entry["skills"], &format!("{place}.skills"), malformed);
-        let Some(TeammateSpec { name, .. }) = shape(&without_skills(entry), &place, malformed)
-        else {
-            continue;
-        };
-        let problem = if !is_dns_label(&name, LABEL_MAX) {
-            Some(
-                "must be 1 to 63 characters of a-z, 0-9 and -, beginning and ending with a letter or digit",
-            )
-        } else if name == LEAD {
-            Some("is the name of the agent of spec.lead")
-        } else if agents.iter().any(|agent| *agent.name == name) {
-            Some("is the name of another agent of the team")
-        } else {
-            None
-        };
-        match problem {
-            Some(problem) => malformed.push(Malformed {
-                place: format!("{place}.name"),
-                problem: format!("{}: it {problem}", Shown(&name)),
-            }),
-            None => agents.push(Agent::new(&name, shared, own)),
-        }
-    }
-    agents
 }
 
 impl Agent {
-    fn new(
-        name: &str,
-        shared: &[Result<Skill, NamedProblem>],
-        own: Vec<Result<Skill, NamedProblem>>,
-    ) -> Self {
-        let mut skills = Vec::with_capacity(shared.len() + own.len());
-        for skill in shared.iter().cloned().chain(own) {
-            let duplicate = skill.as_ref().ok().filter(|skill| {
-                let taken = |other: &Skill| other.name == skill.name;
-                skills
-                    .iter()
-                    .any(|other: &Result<Skill, NamedProblem>| other.as_ref().is_ok_and(taken))
-            });
-            let problem = duplicate.map(|skill| NamedProblem {
-                skill: skill.name.to_string(),
-                problem: InvalidSkill::Duplicate,
-            });
-            skills.push(problem.map_or(skill, Err));
-        }
-        Self {
-            name: name.into(),
-            skills,
-        }
+    /// The agent's skills: the team's, then its own.
+    pub fn skills(&self) -> impl Iterator<Item = &ReadSkill> {
+        self.shared.iter().chain(&self.own)
     }
-}
 
-fn read_skills(
-    list: &Value,
-    place: &str,
-    malformed: &mut Vec<Malformed>,
-) -> Vec<Result<Skill, NamedProblem>> {
-    let read = |(index, entry): (usize, &Value)| {
-        let name = entry["name"]
-            .as_str()
-            .map_or_else(|| format!("{place}[{index}]"), ToOwned::to_owned);
-        let spec = parse::<SkillSpec>(entry).map_err(InvalidSkill::Shape);
-        spec.and_then(|spec| Skill::parse(&spec))
-            .map_err(|problem| NamedProblem {
-                skill: name,
-                problem,
-            })
-    };
-    items(list, place, malformed)
-        .iter()
-        .enumerate()
-        .map(read)
-        .collect()
-}
-
-fn read_pull_secrets(
-    list: &Value,
-    malformed: &mut Vec<Malformed>,
-) -> Vec<Result<ObjectName, InvalidPullSecret>> {
-    let place = "spec.imagePullSecrets";
-    let mut secrets = Vec::new();
-    for (index, entry) in items(list, place, malformed).iter().enumerate() {
-        let Some(SecretReference { name }) = shape(entry, &format!("{place}[{index}]"), malformed)
-        else {
-            continue;
-        };
-        let secret = ObjectName::parse(&name).ok_or(InvalidPullSecret(name));
-        if !secrets.contains(&secret) {
-            secrets.push(secret);
-        }
+    /// The skills that only this agent has.
+    pub fn own_skills(&self) -> &[ReadSkill] {
+        &self.own
     }
-    secrets
-}
-
-/// The items of a list that may be absent.
-fn items<'a>(list: &'a Value, place: &str, malformed: &mut Vec<Malformed>) -> &'a [Value] {
-    match list {
-        Value::Array(items) => items,
-        Value::Null => &[],
-        _ => {
-            malformed.push(Malformed {
-                place: place.into(),
-                problem: "is not a list".into(),
-            });
-            &[]
-        }
-    }
-}
-
-/// What an agent is apart from its skills, which are read one by one.
-fn without_skills(agent: &Value) -> Value {
-    let mut agent = agent.clone();
-    if let Some(fields) = agent.as_object_mut() {
-        fields.remove("skills");
-    }
-    agent
-}
-
-fn shape<T: DeserializeOwned>(
-    value: &Value,
-    place: &str,
-    malformed: &mut Vec<Malformed>,
-) -> Option<T> {
-    parse(value)
-        .map_err(|problem| {
-            malformed.push(Malformed {
-                place: place.into(),
-                problem: format!("cannot be read: {problem}"),
-            });
-        })
-        .ok()
-}
-
-fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    let object = Object::deserialize(value);
-    object
-        .map(|Object(value)| value)
-        .map_err(|error| problem(&error))
 }
 
 #[cfg(test)]
@@ -324,8 +233,7 @@ mod tests {
 
     fn names(agent: &Agent) -> Vec<&str> {
         agent
-            .skills
-            .iter()
+            .skills()
             .map(|skill| skill.as_ref().map_or("!", |skill| skill.name.as_str()))
             .collect()
     }
@@ -359,7 +267,7 @@ mod tests {
                 "text",
             ]}],
         }));
-        assert!(team.agent("lead").unwrap().skills.iter().all(Result::is_ok));
+        assert!(team.agent("lead").unwrap().skills().all(Result::is_ok));
         assert_eq!(
             names(team.agent("a").unwrap()),
             ["!", "!", "!", "!", "!", "twice", "!", "!"]
@@ -373,8 +281,11 @@ mod tests {
             "skills": [{"name": "s", "source": {"configMap": "a"}}],
             "lead": {"skills": [{"name": "s", "source": {"configMap": "b"}}]},
         }));
-        let problem = team.agent("lead").unwrap().skills[1].as_ref().unwrap_err();
-        assert_eq!(problem.problem, InvalidSkill::Duplicate);
+        let problem = team.agent("lead").unwrap().skills().nth(1).unwrap();
+        assert_eq!(
+            problem.as_ref().unwrap_err().problems,
+            [InvalidSkill::Duplicate]
+        );
     }
 
     #[test]
@@ -384,7 +295,7 @@ mod tests {
         ]}));
         let agents: Vec<_> = team.agents().iter().map(|agent| &*agent.name).collect();
         assert_eq!(agents, ["lead", "a"]);
-        assert_eq!(team.malformed().len(), 5);
+        assert_eq!(team.malformed().count(), 5);
     }
 
     #[test]
@@ -407,6 +318,61 @@ mod tests {
     }
 
     #[test]
+    fn all_problems_are_said_once_in_the_order_of_the_spec() {
+        let team = team(&json!({
+            "teammates": [
+                {"name": "a", "skills": [{"name": "b", "source": {"configMap": "c"}}]},
+                {"name": "a", "skills": [{"name": "x", "source": {}}]},
+                {"skills": {}},
+            ],
+            "lead": {"skills": [{"name": "s", "source": null}, {"name": "s", "source": {"oci": "x"}}, 7]},
+            "skills": [{"name": "A", "source": {"configMap": "c", "oci": "ghcr.io/x/y:1"}}, {"name": "b", "source": {"configMap": 7}}],
+            "imagePullSecrets": [{"name": "A/b"}, {}, 7],
+        }));
+        assert_eq!(
+            team.problems(),
+            [
+                r#"spec.imagePullSecrets names "A/b", which is not the name of a Secret"#,
+                "spec.imagePullSecrets[1] has no name",
+                "spec.imagePullSecrets[2] has no name",
+                r#"every agent (spec.skills): skill "A": its name must be 1 to 64 characters of a-z, 0-9 and -, beginning and ending with a letter or digit; skill source must set exactly one of configMap or oci, and this one sets both"#,
+                r#"every agent (spec.skills): skill "b": source.configMap is not a string"#,
+                r#"agent lead: skill "s": skill source must set exactly one of configMap or oci, and this one sets neither"#,
+                r#"agent lead: skill "s": source.oci "x" does not begin with the host of a registry; write it as registry.example/org/skill:v1; the agent has another skill of this name, and each needs a directory of its own"#,
+                r#"agent lead: skill "spec.lead.skills[2]": it is not an object"#,
+                r#"agent a: skill "b": the agent has another skill of this name, and each needs a directory of its own"#,
+                r#"spec.teammates[1].name "a": it is the name of another agent of the team"#,
+                r#"spec.teammates[1]: skill "x": skill source must set exactly one of configMap or oci, and this one sets neither"#,
+                "spec.teammates[2] has no name",
+                r#"spec.teammates[2]: skill "spec.teammates[2].skills": it is not a list of skills"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn skills_that_cannot_be_read_are_not_skills_that_are_not_there() {
+        let team = team(&json!({"skills": "x", "lead": {}, "imagePullSecrets": "x"}));
+        assert_eq!(names(team.agent("lead").unwrap()), ["!"]);
+        assert_eq!(team.pull_secrets, [Err(InvalidPullSecret::NoList)]);
+    }
+
+    #[test]
+    fn a_team_without_bounds_is_read_in_little_time_and_memory() {
+        let many = |text: &str| -> Vec<_> {
+            (0..20_000)
+                .map(|n| json!({"name": format!("{text}{n}"), "source": {"configMap": "c"}}))
+                .collect()
+        };
+        let secrets = [many("a"), many("a")].concat();
+        let team = team(
+            &json!({"skills": many("s"), "teammates": many("a"), "lead": {"skills": many("l")}, "imagePullSecrets": secrets}),
+        );
+        assert_eq!(team.agents().len(), 20_001);
+        assert_eq!(team.agent("lead").unwrap().skills().count(), 40_000);
+        assert_eq!(team.repeated_secrets.len(), 20_000);
+    }
+
+    #[test]
     fn pull_secrets_keep_their_order_once() {
         let team = team(
             &json!({"imagePullSecrets": [{"name": "b"}, {"name": "a"}, {"name": "b"}, {"name": "A/b"}]}),
@@ -417,5 +383,6 @@ mod tests {
             .map(|s| s.as_ref().map_or("!", ObjectName::as_str))
             .collect();
         assert_eq!(names, ["b", "a", "!"]);
+        assert_eq!(team.repeated_secrets, [ObjectName::parse("b").unwrap()]);
     }
 }

@@ -306,7 +306,7 @@ fn complete(pod: &Value, injection: &Injection) -> Result<(), TestCaseError> {
         .iter()
         .find(|container| container["name"] == injection.container.as_str())
         .unwrap();
-    for skill in &team.agent(&injection.agent).unwrap().skills {
+    for skill in team.agent(&injection.agent).unwrap().skills() {
         let path = format!("/var/claude-skills/{}", skill.as_ref().unwrap().name);
         let mounts = items(&agent["volumeMounts"]);
         let mount = mounts.iter().find(|mount| {

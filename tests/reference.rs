@@ -16,6 +16,7 @@ use agentteam_webhook::controller::coverage::{Coverage, Trouble};
 use agentteam_webhook::inject::Reason;
 use agentteam_webhook::metrics::{Metrics, Readings};
 use agentteam_webhook::teams::Key;
+use agentteam_webhook::validation::Refusal;
 use agentteam_webhook::yaml;
 use clap::CommandFactory;
 use strum::VariantNames;
@@ -100,21 +101,32 @@ fn every_flag_has_an_environment_variable() {
     }
 }
 
-#[test]
-fn the_reasons_are_those_of_the_enum() {
+/// The words with a capital between two headings.
+fn words_between(from: &str, to: &str) -> BTreeSet<String> {
     let reference = reference();
-    let section = reference
-        .split("## Reasons")
-        .nth(1)
-        .unwrap()
-        .split("A request that is no review")
-        .next()
-        .unwrap();
-    let written = words(section, |word| {
-        word.chars().next().is_some_and(char::is_uppercase) && !word.contains(' ')
-    });
-    let existing: BTreeSet<_> = Reason::VARIANTS.iter().map(ToString::to_string).collect();
-    assert_eq!(written, existing);
+    let (_, section) = reference.split_once(from).unwrap();
+    let (section, _) = section.split_once(to).unwrap();
+    let table: Vec<_> = section
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let first_cells = table.iter().map(|row| row.split('|').nth(1).unwrap());
+    first_cells
+        .map(|cell| cell.trim().trim_matches('`').to_owned())
+        .collect()
+}
+
+#[test]
+fn the_reasons_are_those_of_the_enums() {
+    let existing = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        words_between("## Reasons", "## Teams at"),
+        existing(Reason::VARIANTS)
+    );
+    assert_eq!(
+        words_between("## Teams at the door", "## Requests"),
+        existing(Refusal::VARIANTS)
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `inject`: what the webhook would do, to files.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,7 +51,7 @@ impl Inject {
         };
         let (mut output, mut denied) = (String::new(), false);
         for filename in &self.filenames {
-            let input = read(filename)?;
+            let input = super::read(filename)?;
             let outcome =
                 offline::run(&input, &context).with_context(|| filename.display().to_string())?;
             for entry in &outcome.report {
@@ -81,16 +81,4 @@ fn read_teams(path: &Path, settings: &SettingsArgs) -> Result<Index> {
     let index = Index::default();
     index.replace(loaded.teams);
     Ok(index)
-}
-
-fn read(filename: &Path) -> Result<String> {
-    if filename.as_os_str() != "-" {
-        return std::fs::read_to_string(filename)
-            .with_context(|| format!("{} cannot be read", filename.display()));
-    }
-    let mut input = String::new();
-    io::stdin()
-        .read_to_string(&mut input)
-        .context("stdin cannot be read")?;
-    Ok(input)
 }

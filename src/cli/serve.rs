@@ -21,7 +21,7 @@ use crate::certs::{Leaf, Served};
 use crate::controller::Controller;
 use crate::controller::lease::{self, Candidate};
 use crate::server::listen::{Server, tls};
-use crate::server::{App, admin, mutate};
+use crate::server::{self, App, admin};
 use crate::teams::cluster::{self, Live};
 use crate::teams::{Teams, directory};
 use crate::telemetry::{self, LogFormat};
@@ -201,7 +201,7 @@ impl Serve {
 
         let acceptor = tls(app.certificate.clone())?;
         let open = app.metrics.connections.clone();
-        let routes = mutate::routes(Arc::clone(&app));
+        let routes = server::routes(Arc::clone(&app));
         let webhook = Server::bind(
             self.listen,
             Some(acceptor),

@@ -143,6 +143,7 @@ impl SettingsArgs {
         let resources = self.resources.clone();
         let proxy = self.proxy.clone();
         Ok(Settings {
+            group: self.api_group.clone(),
             keys: Keys::of(&self.api_group),
             delivery: self.skill_delivery,
             puller: PullerSettings {

@@ -192,8 +192,7 @@ impl Coverage {
                 continue;
             };
             let skills: Vec<_> = agent
-                .skills
-                .iter()
+                .skills()
                 .flatten()
                 .map(|skill| skill.name.as_str())
                 .collect();

@@ -26,11 +26,24 @@ impl Delivery {
     /// # Errors
     /// When the one that decides says something else than a mode.
     pub fn choose(pod: &Pod<'_>, team: &Team, keys: &Keys, default: Self) -> Result<Self, Reason> {
-        let (value, owner) = match (pod.annotation(&keys.delivery), team.delivery.as_deref()) {
-            (Some(value), _) => (value, "the Pod".to_owned()),
-            (None, Some(value)) => (value, format!("AgentTeam {}", team.name)),
-            (None, None) => return Ok(default),
-        };
+        match pod.annotation(&keys.delivery) {
+            Some(value) => Self::parse(value, "the Pod", keys),
+            None => Ok(Self::of_team(team, keys)?.unwrap_or(default)),
+        }
+    }
+
+    /// What the team's annotation says, if it has one.
+    ///
+    /// # Errors
+    /// When it says something else than a mode.
+    pub fn of_team(team: &Team, keys: &Keys) -> Result<Option<Self>, Reason> {
+        let value = team.delivery.as_deref();
+        value
+            .map(|value| Self::parse(value, &format!("AgentTeam {}", team.name), keys))
+            .transpose()
+    }
+
+    fn parse(value: &str, owner: &str, keys: &Keys) -> Result<Self, Reason> {
         value.parse().map_err(|_| Reason::UnknownDelivery {
             place: format!("the annotation {} of {owner}", keys.delivery),
             value: value.to_owned(),

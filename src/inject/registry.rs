@@ -58,24 +58,34 @@ impl RegistryPattern {
 }
 
 impl RegistryPolicy {
+    /// Whether the registry may be pulled from.
+    #[must_use]
+    pub fn allows(&self, reference: &Reference) -> bool {
+        if self.allowed.is_empty() {
+            return !reference.host().is_special();
+        }
+        self.allowed.iter().any(|pattern| pattern.allows(reference))
+    }
+
+    /// Whether a digest is required and missing.
+    #[must_use]
+    pub fn lacks_digest(&self, reference: &Reference) -> bool {
+        self.require_digest && reference.digest().is_none()
+    }
+
     /// Allows a skill's reference, or says why not.
     ///
     /// # Errors
     /// When the registry is not allowed, or a digest is required and there is none.
     pub fn check(&self, skill: &SkillName, reference: &Reference) -> Result<(), Reason> {
-        let allowed = if self.allowed.is_empty() {
-            !reference.host().is_special()
-        } else {
-            self.allowed.iter().any(|pattern| pattern.allows(reference))
-        };
-        if !allowed {
+        if !self.allows(reference) {
             return Err(Reason::RegistryNotAllowed {
                 skill: skill.to_string(),
                 reference: reference.to_string(),
                 special: reference.host().is_special(),
             });
         }
-        if self.require_digest && reference.digest().is_none() {
+        if self.lacks_digest(reference) {
             return Err(Reason::DigestRequired {
                 skill: skill.to_string(),
                 reference: reference.to_string(),

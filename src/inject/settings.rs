@@ -21,6 +21,8 @@ const FIRST_SAFE_ORAS: [u32; 3] = [1, 3, 3];
 /// Everything that injection depends on besides the Pod and its team.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The API group of teams.
+    pub group: Group,
     /// The labels and annotations that have a meaning.
     pub keys: Keys,
     /// The delivery mode where neither Pod nor team names one.
@@ -106,6 +108,7 @@ impl Settings {
     #[must_use]
     pub fn new(group: &Group) -> Self {
         Self {
+            group: group.clone(),
             keys: Keys::of(group),
             delivery: Delivery::default(),
             puller: PullerSettings::default(),

@@ -88,7 +88,7 @@ impl<'a> Target<'a> {
         if let Some(agent) = team.agent(name) {
             return Ok(agent);
         }
-        Err(match team.malformed().first() {
+        Err(match team.malformed().next() {
             Some(malformed) => Reason::MalformedTeam {
                 team: team.name.to_string(),
                 problem: malformed.to_string(),

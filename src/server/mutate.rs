@@ -1,167 +1,23 @@
-//! `POST /mutate`: a review in, a review out.
+//! `POST /mutate`: gives Pods their skills.
 
-use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, Version, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use bytes::Bytes;
-use http_body_util::LengthLimitError;
-use tokio::time::timeout;
+use axum::http::Request as HttpRequest;
+use axum::response::Response;
 
 use super::App;
+use super::review::{self, Object, may_log};
 use crate::admission::{Decision, Request};
 use crate::inject::pod::Pod;
 use crate::inject::{Injection, Reason, Target, inject};
-use crate::names::{Named, Shown};
+use crate::names::Named;
 use crate::team::Team;
 use crate::teams::LookupFailed;
 
-/// The largest review: objects reach 3 MiB, a review can carry two of them, and its own fields.
-pub const BODY_MAX: usize = 7 << 20;
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many decisions a second are logged.
-const LOGGED_PER_SECOND: u64 = 50;
-
-/// The routes of the webhook's port.
-pub fn routes(app: Arc<App>) -> Router {
-    Router::new().route("/mutate", post(mutate)).with_state(app)
-}
-
-/// A request that is no review, and what its sender is told.
-struct Rejected(StatusCode, &'static str, String);
-
-async fn mutate(State(app): State<Arc<App>>, request: HttpRequest<Body>) -> Response {
-    let (head, body) = request.into_parts();
-    let body = match read(&head.headers, body).await {
-        Ok(body) => body,
-        Err(rejected) => return reject(&app, rejected, Instant::now()),
-    };
-    let started = Instant::now();
-    let request = match Request::read(&body) {
-        Ok(request) => request,
-        Err(error) => {
-            let rejected = Rejected(
-                StatusCode::BAD_REQUEST,
-                "MalformedReview",
-                error.to_string(),
-            );
-            return reject(&app, rejected, started);
-        }
-    };
-    let decision = decide(&app, &request).await;
-    let reason = if let Decision::Denied(reason) = &decision {
-        reason.word()
-    } else {
-        ""
-    };
-    app.metrics
-        .answered(decision.word(), reason, started.elapsed());
-
-    let mut response = decision.to_review(&request.uid).into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    if head.version < Version::HTTP_2 && app.draining.load(Ordering::Relaxed) {
-        // The client goes on using a connection for as long as it is open, and this process is about to end.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-fn reject(app: &App, Rejected(status, reason, problem): Rejected, started: Instant) -> Response {
-    app.metrics.answered("rejected", reason, started.elapsed());
-    if let Some(held_back) = may_log(app) {
-        tracing::warn!(
-            decision = "rejected",
-            reason,
-            status = status.as_u16(),
-            problem,
-            held_back,
-            "admission"
-        );
-    }
-    (status, problem + "\n").into_response()
-}
-
-/// Reads the body of a request that says it is JSON.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Rejected> {
-    let text = |name: header::HeaderName| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let content_type = text(header::CONTENT_TYPE);
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        let problem = format!(
-            "the content type is {}; send application/json",
-            Shown(content_type)
-        );
-        return Err(Rejected(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "ContentType",
-            problem,
-        ));
-    }
-    let encoding = text(header::CONTENT_ENCODING);
-    if headers.contains_key(header::CONTENT_ENCODING) && !encoding.eq_ignore_ascii_case("identity")
-    {
-        let problem = format!(
-            "the content encoding is {}; send the body as it is",
-            Shown(encoding)
-        );
-        return Err(Rejected(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "ContentEncoding",
-            problem,
-        ));
-    }
-    let too_large = || {
-        let problem = format!("the body is larger than {BODY_MAX} bytes");
-        Rejected(StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge", problem)
-    };
-    if text(header::CONTENT_LENGTH)
-        .parse::<usize>()
-        .is_ok_and(|length| length > BODY_MAX)
-    {
-        return Err(too_large());
-    }
-    match timeout(BODY_TIMEOUT, to_bytes(body, BODY_MAX)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error))
-            if error
-                .source()
-                .is_some_and(<dyn Error>::is::<LengthLimitError>) =>
-        {
-            Err(too_large())
-        }
-        Ok(Err(error)) => Err(Rejected(
-            StatusCode::BAD_REQUEST,
-            "BodyUnreadable",
-            format!("the body cannot be read: {error}"),
-        )),
-        Err(_) => {
-            let problem = format!("the body took longer than {BODY_TIMEOUT:?}");
-            Err(Rejected(
-                StatusCode::REQUEST_TIMEOUT,
-                "BodyTimeout",
-                problem,
-            ))
-        }
-    }
+pub(super) async fn mutate(State(app): State<Arc<App>>, request: HttpRequest<Body>) -> Response {
+    review::answer(&app, request, decide).await
 }
 
 /// What becomes of a request.
@@ -244,24 +100,10 @@ async fn look_up(
 }
 
 fn denied(app: &App, request: &Request<'_>, pod: Option<&Pod<'_>>, reason: Reason) -> Decision {
-    if let Some(held_back) = may_log(app) {
-        tracing::warn!(
-            decision = "denied",
-            reason = reason.word(),
-            uid = request.uid,
-            namespace = %Named(request.namespace()),
-            pod = pod.map(|pod| tracing::field::display(Named(pod.display_name()))),
-            message = %reason,
-            held_back,
-        );
-    }
-    Decision::Denied(reason)
-}
-
-/// Whether a decision is logged, and how many were not since the last one that was.
-fn may_log(app: &App) -> Option<u64> {
-    let second = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
-    app.log_throttle.pass(second, LOGGED_PER_SECOND)
+    review::denied(
+        app,
+        request,
+        Object::Pod(pod.map(Pod::display_name)),
+        reason.into(),
+    )
 }

@@ -4,6 +4,7 @@
 //! `ConfigMaps` are swapped by symlink, which many watches miss.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{Index, Sync};
-use crate::api::{Group, Keys, VERSION};
-use crate::condition::Reported;
+use crate::api::{Group, KIND, Keys, VERSION};
 use crate::team::{Identity, Team};
 use crate::yaml;
 
@@ -31,22 +31,39 @@ const POLL: Duration = Duration::from_secs(1);
 pub struct Loaded {
     /// The teams.
     pub teams: Vec<Team>,
+    /// Where each of the teams was found.
+    pub places: Vec<Place>,
     /// What could not be read.
     pub problems: Vec<FileProblem>,
     /// The namespaces and names of `teams`.
     known: HashSet<(Box<str>, Box<str>)>,
 }
 
-/// A file, or a document in it, that holds no readable team.
-#[derive(Debug, Error)]
-#[error("{}{}: {problem}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-pub struct FileProblem {
+/// A file, or a document in it.
+#[derive(Clone, Debug)]
+pub struct Place {
     /// The file.
     pub path: PathBuf,
     /// The line that the document begins at.
     pub line: Option<usize>,
+}
+
+/// A file, or a document in it, that holds no readable team.
+#[derive(Debug, Error)]
+#[error("{place}: {problem}")]
+pub struct FileProblem {
+    /// Where.
+    pub place: Place,
     /// What is wrong.
     pub problem: String,
+}
+
+impl Display for Place {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.path.display())?;
+        self.line
+            .map_or(Ok(()), |line| write!(formatter, ":{line}"))
+    }
 }
 
 /// Reads every team in `path`: a file, or a directory's `.yaml`, `.yml` and `.json` files.
@@ -55,19 +72,77 @@ pub struct FileProblem {
 /// When the directory itself cannot be read. What is wrong with a file stands in [`Loaded::problems`].
 pub fn load(path: &Path, group: &Group) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
-    for file in files(path)? {
-        match fs::read_to_string(&file) {
-            Ok(text) => read(&text, &file, group, &mut loaded),
-            Err(error) => {
-                loaded.problems.push(FileProblem {
-                    path: file,
-                    line: None,
+    loaded.add(path, group)?;
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Reads every team in `path` too, as [`load`] does.
+    ///
+    /// # Errors
+    /// When the directory itself cannot be read.
+    pub fn add(&mut self, path: &Path, group: &Group) -> io::Result<()> {
+        for file in files(path)? {
+            match fs::read_to_string(&file) {
+                Ok(text) => self.add_text(&text, &file, group),
+                Err(error) => self.problems.push(FileProblem {
+                    place: Place {
+                        path: file,
+                        line: None,
+                    },
                     problem: format!("cannot be read: {error}"),
-                });
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every team in `text`, which came from `file`; those in a List too.
+    pub fn add_text(&mut self, text: &str, file: &Path, group: &Group) {
+        for document in yaml::documents(text) {
+            let place = Place {
+                path: file.to_owned(),
+                line: Some(document.line),
+            };
+            match document.parse() {
+                Ok(object) => self.add_object(&object, &place, group),
+                Err(error) => self.report(&place, error.to_string()),
             }
         }
     }
-    Ok(loaded)
+
+    fn add_object(&mut self, object: &Value, place: &Place, group: &Group) {
+        let is_list = object["kind"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with("List"));
+        if let (true, Some(items)) = (is_list, object["items"].as_array()) {
+            for item in items {
+                self.add_object(item, place, group);
+            }
+            return;
+        }
+        match team(object, group) {
+            Ok(None) => {}
+            Ok(Some(team)) => {
+                let name = (team.namespace.clone(), team.name.clone());
+                if self.known.insert(name) {
+                    self.teams.push(team);
+                    self.places.push(place.clone());
+                } else {
+                    let name = format!("{}/{}", team.namespace, team.name);
+                    self.report(place, format!("AgentTeam {name} was read before"));
+                }
+            }
+            Err(problem) => self.report(place, problem),
+        }
+    }
+
+    fn report(&mut self, place: &Place, problem: String) {
+        self.problems.push(FileProblem {
+            place: place.clone(),
+            problem,
+        });
+    }
 }
 
 /// Keeps `index` as the directory is, for ever.
@@ -153,43 +228,9 @@ fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
     Ok(print)
 }
 
-fn read(text: &str, file: &Path, group: &Group, loaded: &mut Loaded) {
-    for document in yaml::documents(text) {
-        let line = Some(document.line);
-        let mut report = |problem: String| {
-            loaded.problems.push(FileProblem {
-                path: file.to_owned(),
-                line,
-                problem,
-            });
-        };
-        match document.parse() {
-            Ok(Value::Null) => {}
-            Ok(object) => match team(&object, group) {
-                Ok(Some(team)) => {
-                    if loaded
-                        .known
-                        .insert((team.namespace.clone(), team.name.clone()))
-                    {
-                        loaded.teams.push(team);
-                    } else {
-                        report(format!(
-                            "AgentTeam {}/{} was read before",
-                            team.namespace, team.name
-                        ));
-                    }
-                }
-                Ok(None) => {}
-                Err(problem) => report(problem),
-            },
-            Err(error) => report(error.to_string()),
-        }
-    }
-}
-
 /// The team in `object`, or nothing where it is of another kind.
 fn team(object: &Value, group: &Group) -> Result<Option<Team>, String> {
-    if object["kind"] != "AgentTeam" {
+    if object["kind"] != KIND {
         return Ok(None);
     }
     let api_version = format!("{group}/{VERSION}");
@@ -199,19 +240,14 @@ fn team(object: &Value, group: &Group) -> Result<Option<Team>, String> {
             object["apiVersion"]
         ));
     }
-    let metadata = &object["metadata"];
-    let annotations = &metadata["annotations"];
-    let text = |value: &Value| -> Option<String> { value.as_str().map(ToOwned::to_owned) };
-    let Some(name) = text(&metadata["name"]).filter(|name| !name.is_empty()) else {
+    let mut identity = Identity::of(&object["metadata"], &Keys::of(group).delivery);
+    if identity.name.is_empty() {
         return Err("the AgentTeam has no metadata.name".to_owned());
-    };
-    let identity = Identity {
-        namespace: text(&metadata["namespace"]).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-        name,
-        generation: metadata["generation"].as_i64().unwrap_or_default(),
-        deleting: false,
-        reported: Reported::default(),
-        delivery: annotations.get(&Keys::of(group).delivery).and_then(text),
-    };
+    }
+    if identity.namespace.is_empty() {
+        DEFAULT_NAMESPACE.clone_into(&mut identity.namespace);
+    }
+    // What was copied from a cluster while it was deleted there is meant to be served here.
+    identity.deleting = false;
     Ok(Some(Team::read(identity, &object["spec"])))
 }

@@ -117,7 +117,7 @@ async fn a_team_says_all_that_is_wrong_with_it_and_that_it_is_mended() {
 
     assert_eq!(
         (&condition["reason"], &condition["observedGeneration"]),
-        (&json!("InvalidSkills"), &json!(1))
+        (&json!("InvalidTeam"), &json!(1))
     );
     let message = condition["message"].as_str().unwrap();
     for part in [
@@ -134,16 +134,18 @@ async fn a_team_says_all_that_is_wrong_with_it_and_that_it_is_mended() {
         .unwrap_err()
         .to_string();
     let problem = message
-        .split("; ")
-        .find(|problem| problem.contains("skill \"a\""))
+        .split("skill \"a\": ")
+        .nth(1)
         .unwrap()
-        .trim_start_matches("agent lead: ");
+        .split("; (")
+        .next()
+        .unwrap();
     assert!(denied.contains(problem), "{denied}\n{message}");
     assert_eq!(
         scene
             .events("t")
             .iter()
-            .filter(|event| event["reason"] == "InvalidSkills")
+            .filter(|event| event["reason"] == "InvalidTeam")
             .count(),
         1
     );

@@ -20,6 +20,7 @@
 mod contract;
 mod controller;
 mod definition;
+mod foreign;
 mod identity;
 mod lease;
 mod operator;
@@ -30,4 +31,6 @@ mod reinvocation;
 mod rig;
 mod scene;
 mod smoke;
+mod team_table;
+mod validation;
 mod webhook;

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Api, ObjectMeta, PostParams};
 use serde_json::json;
 
-use crate::registration::{Registration, shipped};
+use crate::registration::{MUTATING, Registration, shipped};
 use crate::rig::Rig;
 use crate::webhook::Webhook;
 
@@ -164,8 +164,14 @@ async fn a_registration_is_for_its_namespaces_only_and_ends_when_dropped() {
     };
 
     // Nobody listens there, and the shipped configuration fails closed: what is matched is refused.
-    let registration =
-        Registration::create(rig, shipped(), "https://127.0.0.1:1/mutate", "", &[&inside]).await;
+    let registration = Registration::create(
+        rig,
+        shipped(MUTATING),
+        "https://127.0.0.1:1",
+        "",
+        &[&inside],
+    )
+    .await;
 
     let refusal = create(&inside, "refused").await.unwrap_err().to_string();
     assert!(

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Supervised;
-use crate::registration::{Registration, shipped};
+use crate::registration::{MUTATING, Registration, VALIDATING, shipped};
 use crate::rig::Rig;
 
 /// Readiness waits for a list of the cluster's teams, on a machine that may be busy.
@@ -146,13 +146,22 @@ impl<'rig> Webhook<'rig> {
 
     /// The same for another API group.
     pub async fn register_for(&mut self, group: &str, namespaces: &[&str]) {
-        let url = format!("https://{}/mutate", self.address);
-        let manifest = shipped()
+        self.register_as(MUTATING, group, namespaces).await;
+    }
+
+    /// Has the API server call this process for teams in these namespaces, as the shipped configuration says.
+    pub async fn register_door(&mut self, group: &str, namespaces: &[&str]) {
+        self.register_as(VALIDATING, group, namespaces).await;
+    }
+
+    async fn register_as(&mut self, configuration: &str, group: &str, namespaces: &[&str]) {
+        let server = format!("https://{}", self.address);
+        let manifest = shipped(configuration)
             .to_string()
-            .replace("kagents.dev/", &format!("{group}/"));
+            .replace("kagents.dev", group);
         let manifest = serde_json::from_str(&manifest).expect("the group is a plain word");
         let registration =
-            Registration::create(self.rig, manifest, &url, &self.ca, namespaces).await;
+            Registration::create(self.rig, manifest, &server, &self.ca, namespaces).await;
         self.registrations.push(registration);
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use agentteam_webhook::api::Group;
 use agentteam_webhook::certs::{Served, authority::Authority};
 use agentteam_webhook::cli::settings::SettingsArgs;
-use agentteam_webhook::server::{App, mutate};
+use agentteam_webhook::server::{App, routes};
 use agentteam_webhook::teams::{Index, Teams, directory};
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -92,14 +92,16 @@ pub fn review(pod: &Value, namespace: &str) -> Value {
 
 /// Sends a review through the webhook's routes and gives its response.
 pub async fn answer(app: &Arc<App>, review: &Value) -> Value {
-    let request = Request::post("/mutate?timeout=5s")
+    answer_at("/mutate?timeout=5s", app, review).await
+}
+
+/// The same for one of the webhook's paths.
+pub async fn answer_at(path: &str, app: &Arc<App>, review: &Value) -> Value {
+    let request = Request::post(path)
         .header("content-type", "application/json")
         .body(Body::from(review.to_string()))
         .unwrap();
-    let response = mutate::routes(Arc::clone(app))
-        .oneshot(request)
-        .await
-        .unwrap();
+    let response = routes(Arc::clone(app)).oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
     let answer: Value = serde_json::from_slice(&body).unwrap();

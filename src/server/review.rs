@@ -1,0 +1,193 @@
+//! What the endpoints share: a review in, a review out.
+
+use std::error::Error;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::LengthLimitError;
+use tokio::time::timeout;
+
+use super::App;
+use crate::admission::{Decision, Denial, Request};
+use crate::names::{Named, Shown};
+
+/// The largest review: objects reach 3 MiB, a review can carry two of them, and its own fields.
+pub const BODY_MAX: usize = 7 << 20;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many decisions a second are logged.
+const LOGGED_PER_SECOND: u64 = 50;
+
+/// A request that is no review, and what its sender is told.
+struct Rejected(StatusCode, &'static str, String);
+
+/// Reads the review, has it decided and answers it.
+pub(super) async fn answer(
+    app: &App,
+    request: HttpRequest<Body>,
+    decide: impl AsyncFnOnce(&App, &Request<'_>) -> Decision,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let body = match read(&head.headers, body).await {
+        Ok(body) => body,
+        Err(rejected) => return reject(app, rejected, Instant::now()),
+    };
+    let started = Instant::now();
+    let request = match Request::read(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            let rejected = Rejected(
+                StatusCode::BAD_REQUEST,
+                "MalformedReview",
+                error.to_string(),
+            );
+            return reject(app, rejected, started);
+        }
+    };
+    let decision = decide(app, &request).await;
+    app.metrics
+        .answered(decision.word(), decision.reason(), started.elapsed());
+
+    let mut response = decision.to_review(&request.uid).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    if head.version < Version::HTTP_2 && app.draining.load(Ordering::Relaxed) {
+        // The client goes on using a connection for as long as it is open, and this process is about to end.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn reject(app: &App, Rejected(status, reason, problem): Rejected, started: Instant) -> Response {
+    app.metrics.answered("rejected", reason, started.elapsed());
+    if let Some(held_back) = may_log(app) {
+        tracing::warn!(
+            decision = "rejected",
+            reason,
+            status = status.as_u16(),
+            problem,
+            held_back,
+            "admission"
+        );
+    }
+    (status, problem + "\n").into_response()
+}
+
+/// Reads the body of a request that says it is JSON.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Rejected> {
+    let text = |name: header::HeaderName| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let content_type = text(header::CONTENT_TYPE);
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        let problem = format!(
+            "the content type is {}; send application/json",
+            Shown(content_type)
+        );
+        return Err(Rejected(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "ContentType",
+            problem,
+        ));
+    }
+    let encoding = text(header::CONTENT_ENCODING);
+    if headers.contains_key(header::CONTENT_ENCODING) && !encoding.eq_ignore_ascii_case("identity")
+    {
+        let problem = format!(
+            "the content encoding is {}; send the body as it is",
+            Shown(encoding)
+        );
+        return Err(Rejected(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "ContentEncoding",
+            problem,
+        ));
+    }
+    let too_large = || {
+        let problem = format!("the body is larger than {BODY_MAX} bytes");
+        Rejected(StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge", problem)
+    };
+    if text(header::CONTENT_LENGTH)
+        .parse::<usize>()
+        .is_ok_and(|length| length > BODY_MAX)
+    {
+        return Err(too_large());
+    }
+    match timeout(BODY_TIMEOUT, to_bytes(body, BODY_MAX)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error))
+            if error
+                .source()
+                .is_some_and(<dyn Error>::is::<LengthLimitError>) =>
+        {
+            Err(too_large())
+        }
+        Ok(Err(error)) => Err(Rejected(
+            StatusCode::BAD_REQUEST,
+            "BodyUnreadable",
+            format!("the body cannot be read: {error}"),
+        )),
+        Err(_) => {
+            let problem = format!("the body took longer than {BODY_TIMEOUT:?}");
+            Err(Rejected(
+                StatusCode::REQUEST_TIMEOUT,
+                "BodyTimeout",
+                problem,
+            ))
+        }
+    }
+}
+
+/// The object of a decision, by its name where it has one that could be read.
+#[derive(Clone, Copy)]
+pub(super) enum Object<'a> {
+    Pod(Option<&'a str>),
+    Team(Option<&'a str>),
+}
+
+/// Logs a denial.
+pub(super) fn denied(
+    app: &App,
+    request: &Request<'_>,
+    object: Object<'_>,
+    denial: Denial,
+) -> Decision {
+    if let Some(held_back) = may_log(app) {
+        let (pod, team) = match object {
+            Object::Pod(name) => (name, None),
+            Object::Team(name) => (None, name),
+        };
+        tracing::warn!(
+            decision = "denied",
+            reason = denial.word,
+            uid = request.uid,
+            namespace = %Named(request.namespace()),
+            pod = pod.map(|name| display(Named(name))),
+            team = team.map(|name| display(Named(name))),
+            message = denial.message,
+            held_back,
+        );
+    }
+    Decision::Denied(denial)
+}
+
+/// Whether a decision is logged, and how many were not since the last one that was.
+pub(super) fn may_log(app: &App) -> Option<u64> {
+    let second = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs());
+    app.log_throttle.pass(second, LOGGED_PER_SECOND)
+}
