@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`api`] | the AgentTeam, and every label and annotation |
 //! | [`skill`], [`team`] | what a team says, parsed once |
+//! | [`validation`] | a team → what is wrong with it, and what is unwise |
 //! | [`inject`] | a Pod and its team → a patch, or the reason why not |
 //! | [`admission`] | bytes → review, decision → bytes |
 //! | [`condition`] | conditions on a team, beside those of others |

@@ -210,7 +210,7 @@ async fn what_no_api_server_sends_is_refused() {
         ),
         (
             changed("/request/object", json!([])),
-            "UnreadableTeam: the AgentTeam cannot be read: its kind is null",
+            "UnreadableTeam: the AgentTeam cannot be read: its kind is \"\"",
         ),
         (
             changed("/request/object/kind", json!("Pod")),

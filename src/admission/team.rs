@@ -35,8 +35,9 @@ impl Request<'_> {
             .object
             .ok_or_else(|| unreadable("the request has no object".into()))?;
         let object = &parse(object).map_err(|error| unreadable(problem(&error)))?;
-        if object["kind"] != KIND {
-            return Err(unreadable(format!("its kind is {}", object["kind"])));
+        let kind = object["kind"].as_str().unwrap_or_default();
+        if kind != KIND {
+            return Err(unreadable(format!("its kind is {}", Shown(kind))));
         }
         let delivery_key = &Keys::of(group).delivery;
         let identity = Identity::of(&object["metadata"], delivery_key);

@@ -5,6 +5,7 @@ use strum::{Display, EnumString};
 use super::pod::Pod;
 use super::reason::Reason;
 use crate::api::Keys;
+use crate::names::Named;
 use crate::team::Team;
 
 /// How OCI skills get into a Pod. `ConfigMap` skills are always mounted.
@@ -39,7 +40,7 @@ impl Delivery {
     pub fn of_team(team: &Team, keys: &Keys) -> Result<Option<Self>, Reason> {
         let value = team.delivery.as_deref();
         value
-            .map(|value| Self::parse(value, &format!("AgentTeam {}", team.name), keys))
+            .map(|value| Self::parse(value, &format!("AgentTeam {}", Named(&team.name)), keys))
             .transpose()
     }
 
