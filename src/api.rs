@@ -49,13 +49,14 @@ pub const EXACTLY_ONE_SOURCE: &str = "skill source must set exactly one of confi
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+// Both bind the shared names to a variable, for the API server bounds what a rule may cost.
 #[x_kube(validation = Rule::new(
     "!has(self.skills) || !has(self.lead) || !has(self.lead.skills) || \
-     self.lead.skills.all(own, !self.skills.exists(shared, shared.name == own.name))"
+     [self.skills.map(shared, shared.name)].all(names, self.lead.skills.all(own, !(own.name in names)))"
 ).message("a skill of spec.lead must not have the name of a skill of spec.skills"))]
 #[x_kube(validation = Rule::new(
-    "!has(self.skills) || !has(self.teammates) || self.teammates.all(agent, !has(agent.skills) || \
-     agent.skills.all(own, !self.skills.exists(shared, shared.name == own.name)))"
+    "!has(self.skills) || !has(self.teammates) || [self.skills.map(shared, shared.name)].all(names, \
+     self.teammates.all(agent, !has(agent.skills) || agent.skills.all(own, !(own.name in names))))"
 ).message("a skill of a teammate must not have the name of a skill of spec.skills"))]
 pub struct AgentTeamSpec {
     /// Secrets of type `kubernetes.io/dockerconfigjson` in the team's namespace. They are added to the Pod's own

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::foreign::TYPED;
 use crate::scene::{Scene, pod};
 
 const OCI: &str = "ghcr.io/acme/skills/web-research:v1";
@@ -26,7 +27,7 @@ impl Scene {
     async fn condition(&self, kind: &str, expected: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         for _ in 0..200 {
-            let team = self.read("agentteams.kagents.dev", "t");
+            let team = self.read(&format!("agentteams.{}", self.group), "t");
             let conditions = team["status"]["conditions"]
                 .as_array()
                 .cloned()
@@ -380,4 +381,44 @@ async fn without_the_controller_there_is_no_lease() {
         "",
     );
     assert!(lease.stderr.contains("NotFound"), "{lease:?}");
+}
+
+/// The definition is an operator's and has no rule: the webhook and the controller hold it, in the same words.
+#[tokio::test]
+async fn under_a_foreign_definition_a_team_with_two_sources_is_invalid_and_its_pods_are_denied() {
+    let scene = Scene::foreign("foreign", TYPED).await;
+    let team = |source: Value| {
+        json!({"apiVersion": format!("{TYPED}/v1alpha1"), "kind": "AgentTeam", "metadata": {"name": "t"},
+            "spec": {"lead": {"skills": [{"name": "web-research", "source": source}]}}})
+    };
+    let mut pod = pod("t", "lead");
+    pod["metadata"]["labels"] =
+        json!({(format!("{TYPED}/agent-team")): "t", (format!("{TYPED}/agent")): "lead"});
+    for (source, sets) in [
+        (json!({"configMap": "c", "oci": OCI}), "both"),
+        (json!({}), "neither"),
+    ] {
+        scene.apply(&team(source));
+        let sentence = format!(
+            "skill \"web-research\": skill source must set exactly one of configMap or oci, and this one sets {sets}"
+        );
+        let said = |condition: &Value| {
+            condition["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(&sentence))
+        };
+        let condition = scene
+            .condition("SkillsValid", |condition| {
+                condition["status"] == "False" && said(condition)
+            })
+            .await;
+        assert_eq!(condition["reason"], "InvalidTeam");
+        let denied = scene.create(&pod).await.unwrap_err().to_string();
+        assert!(denied.contains(&sentence), "{denied}");
+    }
+    scene.apply(&team(json!({"oci": OCI})));
+    scene
+        .condition("SkillsValid", |condition| condition["status"] == "True")
+        .await;
+    scene.create(&pod).await.unwrap();
 }

@@ -195,3 +195,32 @@ async fn the_fields_are_explained() {
         "{said}"
     );
 }
+
+/// The API server bounds what a rule may cost: the largest team that the definition allows must be within that.
+#[tokio::test]
+async fn the_largest_team_can_be_judged() {
+    let scene = Scene::bare("largest").await;
+    let skills = |prefix: &str, count: usize| -> Vec<Value> {
+        let name = |number| format!("{prefix}-{number:0width$}", width = 63 - prefix.len());
+        (0..count)
+            .map(|number| skill(&name(number), json!({"configMap": "c"})))
+            .collect()
+    };
+    let agent = |number: usize| json!({"name": format!("a{number}"), "skills": skills("own", 128)});
+    let mut spec = json!({
+        "skills": skills("shared", 32),
+        "lead": {"skills": skills("own", 128)},
+        "teammates": (0..64).map(agent).collect::<Vec<_>>(),
+    });
+    scene.try_team("t", "kagents.dev", &spec).await.unwrap();
+    spec["teammates"][63]["skills"][127]["name"] = spec["skills"][31]["name"].clone();
+    let error = scene
+        .try_team("u", "kagents.dev", &spec)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("a skill of a teammate must not have the name of a skill of spec.skills"),
+        "{error}"
+    );
+}

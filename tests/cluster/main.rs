@@ -25,6 +25,7 @@ mod identity;
 mod lease;
 mod operator;
 mod original;
+mod outage;
 mod process;
 mod registration;
 mod reinvocation;

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -29,9 +29,11 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 /// A control plane: what admits, validates and stores, and nothing that runs anything.
 pub struct Rig {
     // Before `dir`, so that a dropped rig's processes end before their data goes.
-    apiserver: Supervised,
-    etcd: Supervised,
+    apiserver: Mutex<Supervised>,
+    etcd: Mutex<Supervised>,
     dir: TempDir,
+    /// Of the API server.
+    flags: Vec<(&'static str, String)>,
     assets: PathBuf,
     server: String,
     ca: String,
@@ -128,32 +130,36 @@ impl Rig {
                 ("listen-peer-urls", "http://127.0.0.1:0"),
             ],
         )?;
-        let apiserver = start(
-            assets,
-            &dir,
-            "kube-apiserver",
-            &[
-                ("etcd-servers", &etcd_url),
-                ("bind-address", "127.0.0.1"),
-                ("advertise-address", "127.0.0.1"),
-                ("secure-port", &port.to_string()),
-                ("tls-cert-file", &path("tls.crt")),
-                ("tls-private-key-file", &path("tls.key")),
-                ("cert-dir", &path("certs")),
-                ("authorization-mode", "RBAC"),
-                ("token-auth-file", &path("tokens.csv")),
-                ("service-account-issuer", "https://kubernetes.default.svc"),
-                ("service-account-key-file", &path("sa.pub")),
-                ("service-account-signing-key-file", &path("sa.key")),
-                ("service-cluster-ip-range", "10.96.0.0/24"),
-                ("endpoint-reconciler-type", "none"),
-                ("allow-privileged", "true"),
-            ],
-        )?;
+        let flags = vec![
+            ("etcd-servers", etcd_url.clone()),
+            ("bind-address", "127.0.0.1".to_owned()),
+            ("advertise-address", "127.0.0.1".to_owned()),
+            ("secure-port", port.to_string()),
+            ("tls-cert-file", path("tls.crt")),
+            ("tls-private-key-file", path("tls.key")),
+            ("cert-dir", path("certs")),
+            ("authorization-mode", "RBAC".to_owned()),
+            ("token-auth-file", path("tokens.csv")),
+            (
+                "service-account-issuer",
+                "https://kubernetes.default.svc".to_owned(),
+            ),
+            ("service-account-key-file", path("sa.pub")),
+            ("service-account-signing-key-file", path("sa.key")),
+            ("service-cluster-ip-range", "10.96.0.0/24".to_owned()),
+            ("endpoint-reconciler-type", "none".to_owned()),
+            ("allow-privileged", "true".to_owned()),
+        ];
+        let given: Vec<_> = flags
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let apiserver = start(assets, &dir, "kube-apiserver", &given)?;
 
-        let mut rig = Self {
-            apiserver,
-            etcd,
+        let rig = Self {
+            apiserver: Mutex::new(apiserver),
+            flags,
+            etcd: Mutex::new(etcd),
             assets: assets.to_owned(),
             server: format!("https://127.0.0.1:{port}"),
             ca: identity.ca,
@@ -165,13 +171,13 @@ impl Rig {
         Ok(rig)
     }
 
-    fn wait_until_ready(&mut self, address: SocketAddr) -> Result<(), Error> {
+    fn wait_until_ready(&self, address: SocketAddr) -> Result<(), Error> {
         let start = Instant::now();
         let mut answer = "no connection yet".to_owned();
         while start.elapsed() < READY_WITHIN {
             for (name, ended) in [
-                ("etcd", self.etcd.ended()),
-                ("kube-apiserver", self.apiserver.ended()),
+                ("etcd", self.etcd.lock().unwrap().ended()),
+                ("kube-apiserver", self.apiserver.lock().unwrap().ended()),
             ] {
                 if let Some(status) = ended {
                     return Err(format!("{name} ended ({status}): {}", self.log_tail(name)).into());
@@ -293,6 +299,37 @@ impl Rig {
         name
     }
 
+    /// A kubeconfig of the administrator that says it is at home in `namespace`.
+    pub fn admin_kubeconfig(&self, namespace: &str) -> PathBuf {
+        let path = self
+            .dir
+            .path()
+            .join(format!("admin-{namespace}.kubeconfig"));
+        self.write_kubeconfig(&path, "admin-token", namespace)
+            .expect("the directory is ours");
+        path
+    }
+
+    /// Ends the API server, as a node that goes down would.
+    pub fn stop_apiserver(&self) {
+        let mut apiserver = self.apiserver.lock().unwrap();
+        apiserver.signal("KILL");
+        apiserver
+            .ends_within(Duration::from_secs(10))
+            .expect("SIGKILL ends it");
+    }
+
+    /// Starts it again, on the same port, with what etcd kept.
+    pub fn start_apiserver(&self) -> Result<(), Error> {
+        let flags: Vec<_> = self
+            .flags
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        *self.apiserver.lock().unwrap() = start(&self.assets, &self.dir, "kube-apiserver", &flags)?;
+        self.wait_until_ready(self.server.trim_start_matches("https://").parse()?)
+    }
+
     /// A kubeconfig with a one-hour token of an existing ServiceAccount, to run the product with just the
     /// rights that its manifests give it.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> PathBuf {
@@ -365,7 +402,13 @@ fn start(
     flags: &[(&str, &str)],
 ) -> io::Result<Supervised> {
     let log = File::create(dir.path().join(format!("{program}.log")))?;
-    let mut command = Supervised::command(&assets.join(program), dir.path());
+    // etcd goes last, and takes the directory with it: the API server may be killed for a while.
+    let removed = if program == "etcd" {
+        dir.path().to_owned()
+    } else {
+        dir.path().join("certs")
+    };
+    let mut command = Supervised::command(&assets.join(program), &removed);
     command.args(flags.iter().map(|(key, value)| format!("--{key}={value}")));
     command.stdout(log.try_clone()?).stderr(log);
     Supervised::spawn(command)

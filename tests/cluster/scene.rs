@@ -11,6 +11,7 @@ use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
+use crate::foreign;
 use crate::rig::Rig;
 use crate::webhook::Webhook;
 
@@ -21,6 +22,8 @@ pub struct Scene<W = Webhook<'static>> {
     pub rig: &'static Rig,
     pub client: Client,
     pub namespace: String,
+    /// The API group of the teams.
+    pub group: String,
     pub webhook: W,
 }
 
@@ -55,10 +58,33 @@ impl Scene {
         let flags: Vec<_> = flags.iter().copied().chain(quiet).collect();
         let mut webhook = Webhook::start_as(rig, &account, &flags).await;
         webhook.register_for(group, &[&namespace]).await;
+        let group = group.to_owned();
         Self {
             rig,
             client,
             namespace,
+            group,
+            webhook,
+        }
+    }
+
+    /// The same for a definition of somebody else's, with an administrator's rights.
+    pub async fn foreign(prefix: &str, group: &str) -> Self {
+        let Scene {
+            rig,
+            client,
+            namespace,
+            ..
+        } = Scene::bare(prefix).await;
+        foreign::install(rig);
+        let kubeconfig = rig.admin_kubeconfig(&namespace);
+        let mut webhook = Webhook::start_as(rig, &kubeconfig, &["--api-group", group]).await;
+        webhook.register_for(group, &[&namespace]).await;
+        Self {
+            rig,
+            client,
+            namespace,
+            group: group.to_owned(),
             webhook,
         }
     }
@@ -82,6 +108,7 @@ impl Scene<()> {
             rig,
             client,
             namespace,
+            group: "kagents.dev".to_owned(),
             webhook: (),
         }
     }
