@@ -49,6 +49,10 @@ reference: ## Generate the reference of flags from the command line's own defini
 bench: ## Measure: admission in this process, start-up, size
 	cargo bench --locked --bench admission --bench figures
 
+.PHONY: bench-controller
+bench-controller: assets ## Measure the controller on a real API server with 10,000 teams
+	cargo bench --locked --bench controller
+
 .PHONY: lint
 lint: $(CARGO_DENY) ## Check formatting, lints, docs, licences and sources
 	cargo fmt --check

@@ -93,6 +93,37 @@ async fn every_denial_reaches_the_person_as_a_sentence() {
 }
 
 #[tokio::test]
+async fn denials_of_digests_secrets_and_names_reach_the_person_too() {
+    let scene = Scene::new("more-denials", &["--require-digest"]).await;
+    scene.team("t", "kagents.dev", one_oci_skill()).await;
+    let pinned = json!({"imagePullSecrets": [{"name": "A/b"}], "lead": {"skills": [{"name": "web-research",
+        "source": {"oci": format!("ghcr.io/acme/skills/web-research@sha256:{}", "0".repeat(64))}}]}});
+    scene.team("secret", "kagents.dev", pinned).await;
+    let mut impossible = pod("t", "lead");
+    impossible["metadata"]["labels"]["kagents.dev/agent-team"] = json!("Not_a-Team");
+    for (pod, sentence) in [
+        (
+            pod("t", "lead"),
+            "DigestRequired: skill web-research: ghcr.io/acme/skills/web-research:v1 names a tag, but digests are required here; append @sha256:…",
+        ),
+        (
+            pod("secret", "lead"),
+            "InvalidPullSecret: AgentTeam secret: spec.imagePullSecrets names \"A/b\", which is not the name of a Secret; mend the team",
+        ),
+        (
+            impossible,
+            "InvalidTeamName: the label kagents.dev/agent-team says \"Not_a-Team\", which cannot be the name of an AgentTeam; give the name of one in the Pod's own namespace, without the namespace",
+        ),
+    ] {
+        let said = kubectl_create(&scene, &pod);
+        assert!(
+            said.contains(&format!("denied the request: {sentence}")),
+            "{said}\n{sentence}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_restricted_namespace_admits_the_pod() {
     let enforce = [("pod-security.kubernetes.io/enforce", "restricted")];
     let scene = Scene::in_namespace(

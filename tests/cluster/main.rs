@@ -5,6 +5,7 @@
 //! tests of this binary ([`rig::Rig::get`]); each test takes a namespace of its own from it. No controllers
 //! and no node: nothing runs, and a namespace that is deleted stays.
 #![allow(
+    dead_code,
     clippy::doc_markdown,
     clippy::needless_pass_by_value,
     clippy::too_many_lines,
@@ -32,6 +33,7 @@ mod reinvocation;
 mod rig;
 mod scene;
 mod smoke;
+mod supervised;
 mod team_table;
 mod validation;
 mod webhook;

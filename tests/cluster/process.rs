@@ -62,6 +62,26 @@ impl Supervised {
         self.0.stderr.take()
     }
 
+    /// The process id of the program, which is a child of the shell that watches it.
+    pub fn program_id(&self) -> u32 {
+        let shell = self.0.id();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"))
+            .expect("Linux says");
+        let is_shell = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sh\n")
+        };
+        let mut programs = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .filter(|pid| !is_shell(pid));
+        programs.next().expect("the program runs")
+    }
+
+    /// The child's own end of the standard output pipe, if the command asked for one.
+    pub fn take_stdout(&mut self) -> Option<std::process::ChildStdout> {
+        self.0.stdout.take()
+    }
+
     /// Sends a signal by its name without `SIG`: `TERM`, `STOP`, `CONT`.
     pub fn signal(&mut self, name: &str) {
         let lifeline = self.0.stdin.as_mut().expect("standard input is a pipe");
@@ -90,76 +110,5 @@ impl Drop for Supervised {
     fn drop(&mut self) {
         // `wait` closes the pipe first, and that is what kills.
         let _ = self.0.wait();
-    }
-}
-
-mod tests {
-    use super::*;
-    use std::io::{BufRead, BufReader};
-
-    fn alive(pid: &str) -> bool {
-        let check = Command::new("/bin/sh")
-            .args(["-c", r#"kill -s 0 "$1" 2>/dev/null"#, "sh", pid])
-            .status();
-        check.unwrap().success()
-    }
-
-    #[test]
-    fn a_killed_test_process_leaves_nothing_behind() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("data");
-        std::fs::create_dir(&dir).unwrap();
-        // In place of a test process: it holds the other end of the pipe, and can be killed.
-        let mut holder = Command::new("sleep")
-            .arg("1000")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut command = Supervised::command(Path::new("/bin/sh"), &dir);
-        command.args(["-c", "echo $$; exec sleep 1000"]);
-        command
-            .stdin(holder.stdout.take().unwrap())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut pid = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut pid)
-            .unwrap();
-        let pid = pid.trim();
-        assert!(alive(pid) && dir.exists());
-
-        holder.kill().unwrap();
-        holder.wait().unwrap();
-
-        child.wait().unwrap();
-        assert!(
-            !alive(pid) && !dir.exists(),
-            "process {pid} or {} is still there",
-            dir.display()
-        );
-    }
-
-    #[test]
-    fn signals_reach_the_program_and_its_exit_code_comes_back() {
-        let mut command = Supervised::command(Path::new("/bin/sh"), Path::new(""));
-        command
-            .args([
-                "-c",
-                "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done",
-            ])
-            .stdout(Stdio::piped());
-        let mut child = Supervised::spawn(command).unwrap();
-        let mut up = String::new();
-        BufReader::new(child.0.stdout.take().unwrap())
-            .read_line(&mut up)
-            .unwrap();
-        assert_eq!(child.ended(), None);
-
-        child.signal("TERM");
-
-        let status = child
-            .ends_within(Duration::from_secs(5))
-            .expect("SIGTERM ends it");
-        assert_eq!(status.code(), Some(7));
     }
 }

@@ -245,6 +245,20 @@ impl<'rig> Webhook<'rig> {
         }
     }
 
+    /// The memory it has resident, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let pid = self.process.program_id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("Linux says");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse().ok())
+            .expect("a number of KiB")
+    }
+
     /// Sends a signal by its name without `SIG`: `TERM`, `STOP`, `CONT`, `KILL`.
     pub fn signal(&mut self, name: &str) {
         self.process.signal(name);
