@@ -58,7 +58,9 @@ impl Delivery {
     pub fn available(self) -> Result<Self, Reason> {
         match self {
             Self::Oras => Ok(self),
-            Self::Puller | Self::Image => Err(Reason::DeliveryUnavailable { delivery: self }),
+            Self::Puller | Self::Image => Err(Reason::DeliveryUnavailable {
+                delivery: self.to_string(),
+            }),
         }
     }
 }

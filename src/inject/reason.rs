@@ -6,7 +6,6 @@
 use strum::{IntoStaticStr, VariantNames};
 use thiserror::Error;
 
-use super::delivery::Delivery;
 use crate::names::{Listed, Named, Shown};
 use crate::team::{InvalidPullSecret, NamedProblem};
 
@@ -197,7 +196,7 @@ pub enum Reason {
     #[error("delivery {delivery} is not available in this version; use oras")]
     DeliveryUnavailable {
         /// The mode.
-        delivery: Delivery,
+        delivery: String,
     },
 
     /// The Pod has no containers.
