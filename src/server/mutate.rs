@@ -34,7 +34,9 @@ async fn decide(app: &App, request: &Request<'_>) -> Decision {
     };
     match judge(app, request.namespace(), &pod, &target).await {
         Ok(injection) => {
-            if !injection.patch.is_empty() && may_log(app).is_some() {
+            if !injection.patch.is_empty()
+                && let Some(held_back) = may_log(app)
+            {
                 tracing::info!(
                     decision = "injected",
                     uid = request.uid,
@@ -43,6 +45,7 @@ async fn decide(app: &App, request: &Request<'_>) -> Decision {
                     team = target.team,
                     agent = injection.agent,
                     skills = injection.skills.len(),
+                    held_back,
                     "admission"
                 );
             }

@@ -1,11 +1,12 @@
 //! What the controller says of teams and of their Pods.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::foreign::TYPED;
-use crate::scene::{Scene, pod};
+use crate::scene::{Scene, account_in, pod};
+use crate::webhook::Webhook;
 
 const OCI: &str = "ghcr.io/acme/skills/web-research:v1";
 
@@ -421,4 +422,28 @@ async fn under_a_foreign_definition_a_team_with_two_sources_is_invalid_and_its_p
         .condition("SkillsValid", |condition| condition["status"] == "True")
         .await;
     scene.create(&pod).await.unwrap();
+}
+
+/// Two whole processes: the one that leads is killed, and the other answers all the while and leads within 20 s.
+#[tokio::test]
+async fn when_the_leader_is_killed_another_process_leads() {
+    let leads = "this process writes conditions and events";
+    let mut scene = Scene::new("killed", &["--controller"]).await;
+    scene.team("t", "kagents.dev", one_oci_skill()).await;
+    scene.webhook.logged(leads).await;
+    let account = account_in(scene.rig, &scene.namespace).await;
+    let second = Webhook::start_as(scene.rig, &account, &["--controller"]).await;
+
+    scene.webhook.signal("KILL");
+    let killed = Instant::now();
+
+    let mut named = pod("t", "lead");
+    named["metadata"]["namespace"] = json!(scene.namespace);
+    assert_eq!(second.review_in(&scene.namespace, &named)["allowed"], true);
+    second.logged(leads).await;
+    assert!(
+        killed.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        killed.elapsed()
+    );
 }

@@ -232,7 +232,7 @@ pub async fn account(rig: &Rig) -> PathBuf {
 
 /// The same, but that `namespace` is said to be the webhook's own, where it has the shipped Role: each test has a
 /// lease of its own.
-async fn account_in(rig: &Rig, namespace: &str) -> PathBuf {
+pub async fn account_in(rig: &Rig, namespace: &str) -> PathBuf {
     grant_lease(rig, namespace, "agentteam-webhook", "agentteam-system");
     let original = account(rig).await;
     let kubeconfig = std::fs::read_to_string(&original)

@@ -197,8 +197,13 @@ impl<'rig> Webhook<'rig> {
 
     /// What it answers to a review of the creation of a Pod, asked as an API server asks.
     pub fn review(&self, pod: &Value) -> Value {
+        self.review_in("default", pod)
+    }
+
+    /// The same in another namespace.
+    pub fn review_in(&self, namespace: &str, pod: &Value) -> Value {
         let review = serde_json::json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-            "uid": "1", "operation": "CREATE", "namespace": "default", "object": pod,
+            "uid": "1", "operation": "CREATE", "namespace": namespace, "object": pod,
             "kind": {"group": "", "version": "v1", "kind": "Pod"},
             "resource": {"group": "", "version": "v1", "resource": "pods"}}})
         .to_string();
