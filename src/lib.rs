@@ -21,6 +21,7 @@
 //! | [`controller`] | judges teams, and shows on them what became of their skills |
 //! | [`server`] | the webhook over HTTPS, probes and metrics |
 //! | [`metrics`], [`telemetry`] | what is counted and logged |
+//! | [`clock`] | the time of day |
 //! | [`cli`] | the subcommands |
 
 #![allow(
@@ -32,6 +33,7 @@ pub mod admission;
 pub mod api;
 pub mod certs;
 pub mod cli;
+pub mod clock;
 pub mod condition;
 pub mod controller;
 pub mod inject;

@@ -1,6 +1,6 @@
 //! Logs: one line an event, on stderr.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use clap::ValueEnum;
 use thiserror::Error;
@@ -57,14 +57,14 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), NoLogs> {
 /// Lets a bounded number of lines a second through, and counts the rest.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    second: AtomicU64,
+    second: AtomicI64,
     passed: AtomicU64,
     held_back: AtomicU64,
 }
 
 impl Throttle {
     /// Whether one more may pass in second `now`, and how many were held back before it.
-    pub fn pass(&self, now: u64, most: u64) -> Option<u64> {
+    pub fn pass(&self, now: i64, most: u64) -> Option<u64> {
         if self.second.swap(now, Ordering::Relaxed) != now {
             self.passed.store(0, Ordering::Relaxed);
         }

@@ -16,7 +16,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use agentteam_webhook::offline::{self, Context};
 use agentteam_webhook::yaml;
@@ -75,29 +75,9 @@ fn teams() -> PathBuf {
 
 /// Runs the program: stdout, stderr and exit code.
 fn inject(input: &str, flags: &[String]) -> (String, String, i32) {
-    use std::io::Write;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_agentteam-webhook"))
-        .args(["inject", "-f", "-", "--teams"])
-        .arg(teams())
-        .args(flags)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let done = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        text(done.stdout),
-        text(done.stderr),
-        done.status.code().unwrap(),
-    )
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentteam-webhook"));
+    command.args(["inject", "-f", "-", "--teams"]).arg(teams());
+    common::run(command.args(flags), input)
 }
 
 #[test]

@@ -8,8 +8,7 @@
 
 mod common;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use agentteam_webhook::server::App;
@@ -237,25 +236,9 @@ async fn what_no_api_server_sends_is_refused() {
 
 /// Exit code and stdout of `agentteam-webhook validate`.
 fn command_line(args: &[&str], stdin: &str) -> (i32, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_agentteam-webhook"))
-        .arg("validate")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(stdin.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    (
-        output.status.code().unwrap(),
-        String::from_utf8(output.stdout).unwrap(),
-    )
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentteam-webhook"));
+    let (stdout, _, code) = common::run(command.arg("validate").args(args), stdin);
+    (code, stdout)
 }
 
 #[test]

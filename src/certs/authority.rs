@@ -3,7 +3,7 @@
 //! Its key never leaves the process; its certificate is what clients are told to trust.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -13,6 +13,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
 
 use super::{InvalidCertificate, Leaf, Served};
+use crate::clock::unix_seconds;
 
 /// How long the authority is valid: longer than any process runs.
 const AUTHORITY_LIFE: time::Duration = time::Duration::days(3650);
@@ -80,7 +81,7 @@ impl Authority {
 pub async fn renew(authority: Authority, mut renew_at: i64, served: Arc<Served>) {
     loop {
         tokio::time::sleep(POLL).await;
-        if now() < renew_at {
+        if unix_seconds() < renew_at {
             continue;
         }
         match authority.issue() {
@@ -99,13 +100,6 @@ fn validity(life: time::Duration) -> (OffsetDateTime, OffsetDateTime) {
     (now - CLOCK_SKEW, now + life)
 }
 
-fn now() -> i64 {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
-    i64::try_from(seconds).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +108,7 @@ mod tests {
     fn a_leaf_is_renewed_before_it_ends() {
         let authority = Authority::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
         let leaf = authority.issue().unwrap();
-        assert!(now() < leaf.renew_at() && leaf.renew_at() < leaf.not_after());
+        assert!(unix_seconds() < leaf.renew_at() && leaf.renew_at() < leaf.not_after());
         assert!(
             authority
                 .certificate()

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
 use kube::api::{Api, DynamicObject};
@@ -14,6 +13,7 @@ use kube::{Client, ResourceExt};
 use super::coverage::{AgentPod, Coverage};
 use super::queue::Queue;
 use crate::api::Keys;
+use crate::clock::unix_seconds;
 use crate::team::Team;
 use crate::teams::Key;
 use crate::teams::cluster::watch_problem;
@@ -31,7 +31,11 @@ impl Pods {
             .get(&Key::new(&team.namespace, &team.name))
             .into_iter()
             .flatten();
-        Coverage::of(team, of_team.map(|(name, pod)| (&**name, pod)), now())
+        Coverage::of(
+            team,
+            of_team.map(|(name, pod)| (&**name, pod)),
+            unix_seconds(),
+        )
     }
 
     /// The teams with a Pod that is pulling.
@@ -170,11 +174,4 @@ fn pod_name(object: &DynamicObject) -> PodName {
         object.namespace().unwrap_or_default().into(),
         object.name_any().into(),
     )
-}
-
-fn now() -> i64 {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
-    i64::try_from(seconds).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, Version, header};
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::App;
 use crate::admission::{Decision, Denial, Request};
+use crate::clock::unix_seconds;
 use crate::names::{Named, Shown};
 
 /// The largest review: objects reach 3 MiB, a review can carry two of them, and its own fields.
@@ -186,8 +187,5 @@ pub(super) fn denied(
 
 /// Whether a decision is logged, and how many were not since the last one that was.
 pub(super) fn may_log(app: &App) -> Option<u64> {
-    let second = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
-    app.log_throttle.pass(second, LOGGED_PER_SECOND)
+    app.log_throttle.pass(unix_seconds(), LOGGED_PER_SECOND)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{Api, DynamicObject};
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{Index, LookupFailed, Sync};
 use crate::api::{Group, Keys};
+use crate::clock::unix_seconds;
 use crate::condition::Reported;
 use crate::team::{Identity, Team};
 
@@ -83,13 +84,7 @@ impl LastEvent {
     }
 
     fn now(&self) {
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_secs());
-        self.0.store(
-            i64::try_from(seconds).unwrap_or(i64::MAX),
-            Ordering::Relaxed,
-        );
+        self.0.store(unix_seconds(), Ordering::Relaxed);
     }
 }
 

@@ -56,6 +56,13 @@ impl Scene {
         panic!("{line} is there: {}, after 10 s", !there);
     }
 
+    /// Deletes a Pod at once: no kubelet is there to end it.
+    fn delete_pod(&self, name: &str) {
+        let now = ["--grace-period=0", "--force", "-n", &self.namespace];
+        let args = [&["delete", "pod", name], &now[..]].concat();
+        self.rig.kubectl(&args, "").success();
+    }
+
     /// Says of a Pod what a kubelet would say.
     fn kubelet_says(&self, pod: &str, status: &Value) {
         let patch = json!({"status": status}).to_string();
@@ -178,21 +185,7 @@ async fn pods_that_were_never_injected_are_found() {
     // The API server takes a moment to forget the configuration.
     let mut made = scene.create(&missed).await.unwrap();
     while !made["spec"]["initContainers"].is_null() {
-        scene
-            .rig
-            .kubectl(
-                &[
-                    "delete",
-                    "pod",
-                    "missed",
-                    "-n",
-                    &scene.namespace,
-                    "--grace-period=0",
-                    "--force",
-                ],
-                "",
-            )
-            .success();
+        scene.delete_pod("missed");
         made = scene.create(&missed).await.unwrap();
     }
 
@@ -225,21 +218,7 @@ async fn pods_that_were_never_injected_are_found() {
         "{events:?}"
     );
 
-    scene
-        .rig
-        .kubectl(
-            &[
-                "delete",
-                "pod",
-                "missed",
-                "-n",
-                &scene.namespace,
-                "--grace-period=0",
-                "--force",
-            ],
-            "",
-        )
-        .success();
+    scene.delete_pod("missed");
     scene
         .condition("SkillsDelivered", |condition| condition["status"] == "True")
         .await;

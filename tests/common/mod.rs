@@ -8,7 +8,9 @@
     reason = "each target uses a part of it, and a test says what it expects by failing"
 )]
 
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use agentteam_webhook::api::Group;
@@ -35,6 +37,23 @@ impl Flags {
     pub fn parse_words(words: &[String]) -> Self {
         Self::parse_from([&["test".to_owned()], words].concat())
     }
+}
+
+/// Runs the program with `input` on its stdin: stdout, stderr and exit code.
+pub fn run(command: &mut Command, input: &str) -> (String, String, i32) {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    let done = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = done.status.code().unwrap();
+    (text(done.stdout), text(done.stderr), code)
 }
 
 /// Teams from files, as the server knows them.
