@@ -19,6 +19,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use kube::Client;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
 
 use crate::api::Group;
 use crate::server::App;
@@ -34,6 +35,10 @@ const WORKERS: usize = 8;
 
 /// How often Pods that are pulling are looked at again: a pull that hangs sends no event.
 const TICK: Duration = Duration::from_secs(10);
+
+/// How long teams wait to be judged until the Pods are known. Those that cannot be listed must not keep it from saying
+/// whether teams are valid.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the controller works with.
 pub struct Controller {
@@ -73,7 +78,15 @@ impl Controller {
             self.follow_teams(&queue, &all),
             pods::watch(&self.client, &self.app.settings.keys, &pods, &queue),
             tick(&pods, &queue),
-            self.work(&queue, &pods, &reporter),
+            async {
+                // With the Pods known, each team is judged once and for all.
+                let _ = timeout(LIST_PATIENCE, pods.listed()).await;
+                self.work(&queue, &pods, &reporter).await;
+            },
+            async {
+                pods.listed().await;
+                all();
+            },
         );
     }
 
@@ -122,13 +135,12 @@ impl Controller {
         if team.deleting {
             return Ok(());
         }
-        let coverage = pods.coverage(&team);
-        self.app.metrics.covered(key, &coverage);
-        reporter.tell_pods(&team, &coverage).await;
-        let conditions = [
-            judge::skills_valid(&team, &self.app.settings),
-            coverage.skills_delivered(),
-        ];
+        let mut conditions = vec![judge::skills_valid(&team, &self.app.settings)];
+        if let Some(coverage) = pods.coverage(&team) {
+            self.app.metrics.covered(key, &coverage);
+            reporter.tell_pods(&team, &coverage).await;
+            conditions.push(coverage.skills_delivered());
+        }
         reporter.tell_team(&team, &conditions).await
     }
 }

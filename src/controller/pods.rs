@@ -19,23 +19,43 @@ use crate::teams::Key;
 use crate::teams::cluster::watch_problem;
 
 /// The Pods of each team.
-#[derive(Default)]
-pub struct Pods(Mutex<HashMap<Key, HashMap<Box<str>, AgentPod>>>);
+pub struct Pods {
+    teams: Mutex<ByTeam>,
+    /// How many of the two watches have not listed what is there.
+    unlisted: tokio::sync::watch::Sender<usize>,
+}
+
+type ByTeam = HashMap<Key, HashMap<Box<str>, AgentPod>>;
+
+impl Default for Pods {
+    fn default() -> Self {
+        Self {
+            teams: Mutex::default(),
+            unlisted: tokio::sync::watch::Sender::new(2),
+        }
+    }
+}
 
 impl Pods {
-    /// What became of the skills of `team`.
+    /// What became of the skills of `team`; nothing before all Pods are known, for then it would say too little.
     #[must_use]
-    pub fn coverage(&self, team: &Team) -> Coverage {
+    pub fn coverage(&self, team: &Team) -> Option<Coverage> {
+        if *self.unlisted.borrow() > 0 {
+            return None;
+        }
         let pods = self.lock();
         let of_team = pods
             .get(&Key::new(&team.namespace, &team.name))
             .into_iter()
             .flatten();
-        Coverage::of(
-            team,
-            of_team.map(|(name, pod)| (&**name, pod)),
-            unix_seconds(),
-        )
+        let named = of_team.map(|(name, pod)| (&**name, pod));
+        Some(Coverage::of(team, named, unix_seconds()))
+    }
+
+    /// Waits until all Pods are known.
+    pub async fn listed(&self) {
+        // The sender is ours, so the channel stays open.
+        let _ = self.unlisted.subscribe().wait_for(|left| *left == 0).await;
     }
 
     /// The teams with a Pod that is pulling.
@@ -67,8 +87,8 @@ impl Pods {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, HashMap<Box<str>, AgentPod>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ByTeam> {
+        self.teams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +130,7 @@ impl Watch<'_> {
         let mut events = watcher(api, watcher::Config::default().labels(&selector))
             .default_backoff()
             .boxed();
-        let mut listed = HashSet::new();
+        let (mut listed, mut is_first) = (HashSet::new(), true);
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Init) => listed.clear(),
@@ -127,6 +147,9 @@ impl Watch<'_> {
                         .collect();
                     for name in &gone {
                         self.forget(name);
+                    }
+                    if std::mem::take(&mut is_first) {
+                        self.pods.unlisted.send_modify(|left| *left -= 1);
                     }
                 }
                 Ok(Event::Apply(object)) => self.apply(&object),
@@ -174,4 +197,24 @@ fn pod_name(object: &DynamicObject) -> PodName {
         object.namespace().unwrap_or_default().into(),
         object.name_any().into(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::team::Identity;
+    use serde_json::Value;
+
+    #[test]
+    fn nothing_is_said_of_a_team_before_both_watches_have_listed() {
+        let (pods, team) = (
+            Pods::default(),
+            Team::read(Identity::default(), &Value::Null),
+        );
+        for _ in 0..2 {
+            assert_eq!(pods.coverage(&team), None);
+            pods.unlisted.send_modify(|left| *left -= 1);
+        }
+        assert_eq!(pods.coverage(&team), Some(Coverage::default()));
+    }
 }
