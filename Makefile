@@ -21,6 +21,10 @@ demo: ## See a Pod get its skills: the webhook on loopback, a recorded review, b
 build: ## Build the release binary
 	cargo build --locked --release
 
+.PHONY: image
+image: ## Build the container image without an engine, into target/image/agentteam-webhook.tar
+	@image/build.sh
+
 .PHONY: test
 test: assets ## Run all tests, those against a real API server too
 	cargo test --locked
