@@ -20,6 +20,7 @@
 //! | [`certs`] | where the certificate comes from |
 //! | [`controller`] | judges teams, and shows on them what became of their skills |
 //! | [`server`] | the webhook over HTTPS, probes and metrics |
+//! | [`pull`] | skills from registries into directories |
 //! | [`metrics`], [`telemetry`] | what is counted and logged |
 //! | [`clock`] | the time of day |
 //! | [`cli`] | the subcommands |
@@ -41,6 +42,7 @@ pub mod json;
 pub mod metrics;
 pub mod names;
 pub mod offline;
+pub mod pull;
 pub mod server;
 pub mod skill;
 pub mod team;
