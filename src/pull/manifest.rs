@@ -28,7 +28,7 @@ pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.lis
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
     /// One artifact.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     /// Several, of which one is to be chosen.
     Index(Index),
 }
@@ -198,12 +198,12 @@ impl Document {
             return Err(InvalidManifest::Layers(layers.len()));
         }
         let Object(config) = raw.config.ok_or(InvalidManifest::NoConfig)?;
-        Ok(Self::Manifest(Manifest {
+        Ok(Self::Manifest(Box::new(Manifest {
             artifact_type: raw.artifact_type.filter(|kind| !kind.is_empty()),
             config,
             layers,
             annotations: raw.annotations,
-        }))
+        })))
     }
 }
 
