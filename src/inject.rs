@@ -29,10 +29,10 @@ use crate::api::Keys;
 use crate::names::Listed;
 use crate::skill::{ObjectName, SkillName, Source};
 use crate::team::{Agent, Team};
-use delivery::Delivery;
+use delivery::{Delivery, Means};
 use naming::Names;
 use patch::Patch;
-use plan::{Kept, Planned, existing_volume, plan};
+use plan::{Kept, Planned, Planner, existing_volume};
 use pod::Pod;
 use puller::Pullers;
 
@@ -62,7 +62,7 @@ struct Record<'a> {
     team: &'a str,
     agent: &'a str,
     generation: i64,
-    delivery: String,
+    delivery: Delivery,
     skills: Vec<Injected<'a>>,
 }
 
@@ -75,6 +75,9 @@ struct Injected<'a> {
     config_map: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     oci: Option<&'a str>,
+    /// How this OCI skill is delivered, where that is not how the Pod's others are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<Delivery>,
     /// The Pod's own parts under this skill's names were left as they are.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     kept: bool,
@@ -112,6 +115,12 @@ pub fn inject(
         return Err(Reason::NoContainers);
     };
 
+    let planner = Planner {
+        pod,
+        agent: container,
+        settings,
+        delivery,
+    };
     let mut names = Names::default();
     let mut skills = Vec::new();
     for skill in agent.skills() {
@@ -120,34 +129,36 @@ pub fn inject(
             agent: agent.name.to_string(),
             problem: problem.clone(),
         })?;
-        skills.push(plan(pod, container, skill, &mut names, settings)?);
+        skills.push(planner.plan(skill, &mut names)?);
     }
-    let pulls = skills.iter().any(|skill| skill.puller.is_some());
-    let pull_secrets = if pulls {
-        pull_secrets(team)?
-    } else {
-        Vec::new()
-    };
-
-    let mut patch = Patch::default();
-    let mut volumes = skills
+    let pulls: Vec<_> = skills
+        .iter()
+        .filter_map(|skill| skill.pull.as_ref())
+        .collect();
+    let mut volumes: Vec<_> = skills
         .iter()
         .filter_map(|skill| skill.volume.clone())
-        .collect::<Vec<_>>();
-    let mut init_containers = Vec::new();
-    if pulls {
-        delivery.available()?;
+        .collect();
+    let (mut pull_secrets, mut init_containers) = (Vec::new(), Vec::new());
+    if !pulls.is_empty() {
+        let means = delivery.means(settings, server)?;
+        pull_secrets = pull_secrets_of(team)?;
         let pullers = Pullers::new(pod, container, &settings.puller, &pull_secrets, server);
-        for volume in pullers.volumes() {
-            if existing_volume(pod, volume.name, volume.kind)?.is_none() {
-                volumes.push(json!({"name": volume.name, (volume.kind): volume.source}));
+        init_containers = match means {
+            Means::Oras => pulls.iter().map(|pull| pullers.oras(pull)).collect(),
+            Means::Puller(image) => vec![pullers.own(pod, image, &pulls)],
+            Means::Image => Vec::new(),
+        };
+        if !init_containers.is_empty() {
+            for volume in pullers.volumes() {
+                if existing_volume(pod, volume.name, volume.kind)?.is_none() {
+                    volumes.push(json!({"name": volume.name, (volume.kind): volume.source}));
+                }
             }
         }
-        let wanted = skills.iter().filter_map(|skill| skill.puller.as_ref());
-        init_containers.extend(
-            wanted.map(|puller| pullers.container(&puller.name, &puller.volume, puller.reference)),
-        );
     }
+
+    let mut patch = Patch::default();
     patch.append(&["spec", "volumes"], pod.spec.volumes.is_some(), volumes);
     let mounts = skills
         .iter()
@@ -174,7 +185,7 @@ pub fn inject(
             .filter(|skill| !skill.is_complete())
             .map(|skill| skill.skill.name.to_string())
             .collect(),
-        warnings: warnings(pod, team, &skills),
+        warnings: warnings(pod, team, delivery, &skills),
     })
 }
 
@@ -192,7 +203,7 @@ pub fn pullers_of(agent: &Agent) -> HashMap<String, &SkillName> {
     pullers
 }
 
-fn pull_secrets(team: &Team) -> Result<Vec<&ObjectName>, Reason> {
+fn pull_secrets_of(team: &Team) -> Result<Vec<&ObjectName>, Reason> {
     let valid = team.pull_secrets.iter().map(Result::as_ref);
     valid
         .collect::<Result<_, _>>()
@@ -247,8 +258,8 @@ fn record(
         team: &team.name,
         agent: &agent.name,
         generation: team.generation,
-        delivery: delivery.to_string(),
-        skills: skills.iter().map(Planned::record).collect(),
+        delivery,
+        skills: skills.iter().map(|skill| skill.record(delivery)).collect(),
     };
     // Serializing strings, a number and a list into memory has no way to fail.
     let text = serde_json::to_string(&record).unwrap_or_default();
@@ -265,7 +276,7 @@ fn record(
     }
 }
 
-fn warnings(pod: &Pod<'_>, team: &Team, skills: &[Planned<'_>]) -> Vec<String> {
+fn warnings(pod: &Pod<'_>, team: &Team, delivery: Delivery, skills: &[Planned<'_>]) -> Vec<String> {
     let mut warnings = Vec::new();
     for skill in skills {
         let name = &skill.skill.name;
@@ -280,20 +291,25 @@ fn warnings(pod: &Pod<'_>, team: &Team, skills: &[Planned<'_>]) -> Vec<String> {
                  AgentTeam {} asks for",
                 team.name
             )),
+            Some(Kept::Image(volume)) => warnings.push(format!(
+                "skill {name}: volume {volume} is in the Pod already and is kept, with another image than AgentTeam {} \
+                 asks for",
+                team.name
+            )),
             None => {}
         }
     }
-    let pulled = || skills.iter().filter(|skill| skill.puller.is_some());
-    let unpinned = pulled()
-        .filter(|skill| matches!(&skill.skill.source, Source::Oci(oci) if oci.digest().is_none()));
-    let unpinned: Vec<_> = unpinned.map(|skill| &skill.skill.name).collect();
+    let pulled = || skills.iter().filter_map(|skill| skill.pull.as_ref());
+    let unpinned = pulled().filter(|pull| pull.reference.digest().is_none());
+    let unpinned: Vec<_> = unpinned.map(|pull| pull.skill).collect();
     if !unpinned.is_empty() {
         warnings.push(format!(
             "pulled by tag, which may name something else tomorrow: {}; append @sha256:… to pin",
             Listed(unpinned.iter())
         ));
     }
-    if pod.spec.host_network == Some(true) && pulled().next().is_some() {
+    let pulls_itself = delivery != Delivery::Image && pulled().next().is_some();
+    if pod.spec.host_network == Some(true) && pulls_itself {
         warnings.push(
             "hostNetwork: the skill pullers reach what the node reaches, its metadata service too"
                 .to_owned(),

@@ -11,8 +11,8 @@ use std::fmt::{self, Display, Formatter, Write};
 use strum::{IntoStaticStr, VariantNames};
 use thiserror::Error;
 
-use crate::inject::Settings;
 use crate::inject::delivery::Delivery;
+use crate::inject::{ServerVersion, Settings};
 use crate::names::Shown;
 use crate::team::Team;
 
@@ -30,12 +30,12 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges `team` where `settings` hold.
+    /// Judges `team` where `settings` hold, on an API server of version `server` where that is known.
     #[must_use]
-    pub fn of(team: &Team, settings: &Settings) -> Self {
+    pub fn of(team: &Team, settings: &Settings, server: Option<ServerVersion>) -> Self {
         Self {
             problems: problems(team, settings),
-            warnings: warnings::warnings(team, settings),
+            warnings: warnings::warnings(team, settings, server),
         }
     }
 }

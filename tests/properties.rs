@@ -11,6 +11,7 @@
 )]
 
 use agentteam_webhook::api::Group;
+use agentteam_webhook::inject::delivery::Delivery;
 use agentteam_webhook::inject::pod::Pod;
 use agentteam_webhook::inject::{Injection, Reason, ServerVersion, Settings, Target, inject};
 use agentteam_webhook::team::{Identity, Team};
@@ -123,12 +124,19 @@ fn container(names: Vec<&'static str>) -> impl Strategy<Value = Value> {
         policy,
         user,
         list(unique("mountPath", prop::collection::vec(mount(), 0..3))),
+        prop::option::of(select(vec![
+            "web=ghcr.io/x/web:v1",
+            "web=other:2",
+            "auth=x",
+            "web",
+        ])),
         prop::option::weighted(0.3, unknown()),
     )
-        .prop_map(|(name, policy, user, mounts, future)| {
+        .prop_map(|(name, policy, user, mounts, word, future)| {
             let mut fields = vec![("name", json!(name)), ("image", json!("image:1"))];
             fields.extend(policy.map(|policy| ("restartPolicy", json!(policy))));
             fields.extend(user.map(|user| ("securityContext", json!({"runAsUser": user}))));
+            fields.extend(word.map(|word| ("args", json!(["--skill", word]))));
             fields.extend(mounts.map(|mounts| ("volumeMounts", mounts)));
             object(fields, future)
         })
@@ -160,10 +168,15 @@ fn volume() -> impl Strategy<Value = Value> {
     let source = select(vec![
         ("emptyDir", json!({})),
         ("configMap", json!({"name": "style"})),
+        ("image", json!({"reference": "ghcr.io/x/web:v1"})),
         ("secret", json!({})),
         ("csi", json!({})),
     ]);
     (names, source).prop_map(|(name, (kind, source))| json!({"name": name, (kind): source}))
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    select(vec![Delivery::Oras, Delivery::Puller, Delivery::Image])
 }
 
 prop_compose! {
@@ -187,7 +200,7 @@ prop_compose! {
             Just(Value::Null), Just(json!({})), Just(json!({"kagents.dev/skills": "forged"})), Just(json!({"a/b~c": "\u{2028}\""})),
         ]),
         containers in unique("name", prop::collection::vec(container(vec!["claude-code", "main", "log"]), 0..3)),
-        init_containers in list(unique("name", prop::collection::vec(container(vec!["init", "mesh", "pull-skill-web"]), 0..4))),
+        init_containers in list(unique("name", prop::collection::vec(container(vec!["init", "mesh", "pull-skill-web", "pull-skills", "pull-skills-2"]), 0..5))),
         volumes in list(unique("name", prop::collection::vec(volume(), 0..3))),
         secrets in list(prop::collection::vec(select(vec!["first", "other"]).prop_map(|name| json!({"name": name})), 0..3)),
         restart_policy in prop::option::of(select(vec!["Always", "OnFailure", "Never"])),
@@ -206,8 +219,10 @@ prop_compose! {
 }
 
 /// What the product makes of a Pod; nothing where the Pod names no team.
-fn injected(pod: &Value) -> Option<Result<Injection, Reason>> {
-    let settings = Settings::new(&Group::default());
+fn injected(pod: &Value, delivery: Delivery) -> Option<Result<Injection, Reason>> {
+    let mut settings = Settings::new(&Group::default());
+    settings.delivery = delivery;
+    settings.puller.webhook_image = Some("ghcr.io/x/webhook:v1".parse().unwrap());
     let text = pod.to_string();
     let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
     // The same, whether it is read from text or from a value.
@@ -267,21 +282,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn a_patch_applies_and_only_adds_and_twice_is_nothing(pod in pod()) {
-        let Some(Ok(injection)) = injected(&pod) else { return Ok(()) };
+    fn a_patch_applies_and_only_adds_and_twice_is_nothing(pod in pod(), first in delivery(), second in delivery()) {
+        let Some(Ok(injection)) = injected(&pod, first) else { return Ok(()) };
         let mut once = pod.clone();
         injection.patch.apply(&mut once).expect("the patch applies");
         if let Err(problem) = only_added(&pod, &once, "") {
             return Err(TestCaseError::fail(problem));
         }
-        let again = injected(&once).expect("it names a team").expect("and is allowed again");
-        prop_assert!(again.patch.is_empty(), "{:?}", again.patch);
+        // Also where the mode was changed meanwhile.
+        let again = injected(&once, second).expect("it names a team").expect("and is allowed again");
+        prop_assert!(again.skills.is_empty(), "{:?}", again.patch);
+        prop_assert!(again.patch.is_empty() || first != second, "{:?}", again.patch);
         prop_assert_eq!(injection.patch.is_empty(), once == pod);
         // Another webhook adds a container, and ours is asked again.
         let mut later = once.clone();
         later["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late", "image": "late:1"}));
         if !injection.skills.is_empty() {
-            prop_assert!(injected(&later).unwrap().unwrap().patch.is_empty());
+            prop_assert!(injected(&later, first).unwrap().unwrap().patch.is_empty());
         }
         complete(&once, &injection)?;
     }
@@ -332,10 +349,14 @@ fn complete(pod: &Value, injection: &Injection) -> Result<(), TestCaseError> {
                     .any(|inner| inner["name"] == mount["name"])
             };
             let ours = |container: &Value| {
-                container["name"]
-                    .as_str()
-                    .unwrap()
-                    .starts_with("pull-skill-")
+                let name = container["name"].as_str().unwrap();
+                let prefix = format!("{}=", skill.as_ref().unwrap().name);
+                let words = [items(&container["command"]), items(&container["args"])].concat();
+                name.starts_with("pull-skill-")
+                    || (name.starts_with("pull-skills")
+                        && words
+                            .iter()
+                            .any(|word| word.as_str().unwrap().starts_with(&prefix)))
             };
             prop_assert!(
                 items(&spec["initContainers"])

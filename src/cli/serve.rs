@@ -13,6 +13,7 @@ use clap::Args;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::settings::SettingsArgs;
 use crate::certs::authority::{self, Authority};
@@ -28,6 +29,9 @@ use crate::telemetry::{self, LogFormat};
 
 /// How often the API server is asked for its version: it may be upgraded under us.
 const VERSION_INTERVAL: Duration = Duration::from_mins(5);
+
+/// How long the version is waited for at the start. A server that does not say it must not keep teams from being known.
+const VERSION_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many connections the admin port has at once.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
@@ -253,16 +257,17 @@ impl Serve {
                 ));
             }
             (None, Some(client)) => {
-                if self.settings.server_version.is_none() {
-                    tokio::spawn(follow_version(client.clone(), Arc::clone(app)));
-                }
-                tokio::spawn(cluster::watch(
-                    client,
-                    group,
-                    index,
-                    sync,
-                    Arc::clone(&app.last_event),
-                ));
+                let ask = self.settings.server_version.is_none();
+                let app = Arc::clone(app);
+                tokio::spawn(async move {
+                    let last_event = Arc::clone(&app.last_event);
+                    if ask {
+                        // Before the first Pod is answered: some of what it gets depends on the version.
+                        let _ = timeout(VERSION_PATIENCE, learn_version(&client, &app)).await;
+                        tokio::spawn(follow_version(client.clone(), app));
+                    }
+                    cluster::watch(client, group, index, sync, last_event).await;
+                });
             }
             (None, None) => {}
         }
@@ -331,15 +336,9 @@ async fn client() -> Result<Client> {
     Client::try_from(config).context("the cluster's configuration cannot be used")
 }
 
+/// Asks for the version again and again: servers are upgraded.
 async fn follow_version(client: Client, app: Arc<App>) {
     loop {
-        match client.apiserver_version().await {
-            Ok(info) => match format!("{}.{}", info.major, info.minor).parse() {
-                Ok(version) => app.server_version.store(Some(Arc::new(version))),
-                Err(error) => tracing::warn!(%error, "the API server's version is not understood"),
-            },
-            Err(error) => tracing::warn!(%error, "the API server did not say its version"),
-        }
         let known = app.server_version.load().is_some();
         tokio::time::sleep(if known {
             VERSION_INTERVAL
@@ -347,6 +346,17 @@ async fn follow_version(client: Client, app: Arc<App>) {
             Duration::from_secs(5)
         })
         .await;
+        learn_version(&client, &app).await;
+    }
+}
+
+async fn learn_version(client: &Client, app: &App) {
+    match client.apiserver_version().await {
+        Ok(info) => match format!("{}.{}", info.major, info.minor).parse() {
+            Ok(version) => app.server_version.store(Some(Arc::new(version))),
+            Err(error) => tracing::warn!(%error, "the API server's version is not understood"),
+        },
+        Err(error) => tracing::warn!(%error, "the API server did not say its version"),
     }
 }
 

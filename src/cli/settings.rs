@@ -1,10 +1,10 @@
 //! The flags that decide what is injected, the same for the server and for the command line.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::api::{Group, Keys};
-use crate::inject::delivery::Delivery;
+use crate::inject::delivery::{Delivery, Unavailable};
 use crate::inject::registry::{RegistryPattern, RegistryPolicy};
 use crate::inject::settings::{
     ImageName, PlainHttpHost, Proxy, PullerSettings, Quantity, Resources,
@@ -25,9 +25,14 @@ pub struct SettingsArgs {
     )]
     pub api_group: Group,
 
-    /// How OCI skills are delivered where neither the Pod nor its team says so: oras
+    /// How OCI skills are delivered where neither the Pod nor its team says so: oras, one init container a skill;
+    /// puller, one init container for all; or image, volumes that the kubelet mounts, which takes Kubernetes 1.35
     #[arg(long, env = "AGENTTEAM_WEBHOOK_SKILL_DELIVERY", value_name = "MODE", default_value_t, value_parser = delivery)]
     skill_delivery: Delivery,
+
+    /// The image of agentteam-webhook itself, which is the init container of delivery puller
+    #[arg(long, env = "AGENTTEAM_WEBHOOK_WEBHOOK_IMAGE", value_name = "IMAGE")]
+    webhook_image: Option<ImageName>,
 
     /// The image with ORAS that pulls OCI skills; releases before v1.3.3 have known security holes
     #[arg(
@@ -142,12 +147,13 @@ impl SettingsArgs {
     pub fn settings(&self) -> Result<Settings> {
         let resources = self.resources.clone();
         let proxy = self.proxy.clone();
-        Ok(Settings {
+        let settings = Settings {
             group: self.api_group.clone(),
             keys: Keys::of(&self.api_group),
             delivery: self.skill_delivery,
             puller: PullerSettings {
                 image: self.skill_puller_image.clone(),
+                webhook_image: self.webhook_image.clone(),
                 resources: Resources {
                     cpu_request: resources.puller_cpu_request,
                     cpu_limit: resources.puller_cpu_limit,
@@ -169,7 +175,12 @@ impl SettingsArgs {
                 allowed: self.registries.allowed_registries.clone(),
                 require_digest: self.registries.require_digest,
             },
-        })
+        };
+        match settings.delivery.means(&settings, self.server_version) {
+            // A cluster's version may be found yet.
+            Ok(_) | Err(Unavailable::UnknownServer) => Ok(settings),
+            Err(problem) => Err(problem).context("--skill-delivery"),
+        }
     }
 }
 
@@ -179,8 +190,6 @@ fn object_name(text: &str) -> Result<ObjectName, String> {
 }
 
 fn delivery(text: &str) -> Result<Delivery, String> {
-    let mode: Delivery = text
-        .parse()
-        .map_err(|_| "it must be oras, puller or image".to_owned())?;
-    mode.available().map_err(|reason| reason.to_string())
+    text.parse()
+        .map_err(|_| "it must be oras, puller or image".to_owned())
 }

@@ -42,7 +42,8 @@ impl Validate {
         let mut is_valid = loaded.problems.is_empty();
         let mut output = String::new();
         for (team, place) in loaded.teams.iter().zip(&loaded.places) {
-            let Judgement { problems, warnings } = Judgement::of(team, &settings);
+            let server = self.settings.server_version;
+            let Judgement { problems, warnings } = Judgement::of(team, &settings, server);
             let (namespace, name) = (&team.namespace, &team.name);
             let verdict = if problems.is_empty() {
                 "valid"

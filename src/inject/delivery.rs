@@ -1,15 +1,20 @@
 //! The ways to deliver OCI skills.
 
+use serde::Serialize;
 use strum::{Display, EnumString};
+
+use thiserror::Error;
 
 use super::pod::Pod;
 use super::reason::Reason;
+use super::settings::{IMAGE_VOLUMES_SINCE, ImageName, ServerVersion, Settings};
 use crate::api::Keys;
 use crate::names::Named;
 use crate::team::Team;
 
 /// How OCI skills get into a Pod. `ConfigMap` skills are always mounted.
-#[derive(Clone, Copy, Debug, Default, Display, EnumString, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Display, EnumString, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Delivery {
     /// One ORAS init container a skill.
@@ -19,6 +24,37 @@ pub enum Delivery {
     Puller,
     /// One OCI image volume a skill.
     Image,
+}
+
+/// A mode that can deliver, and what it needs for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means<'a> {
+    /// One init container a skill.
+    Oras,
+    /// One init container of this image.
+    Puller(&'a ImageName),
+    /// Image volumes.
+    Image,
+}
+
+/// Why a mode cannot deliver here.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Nobody said which image the puller is in.
+    #[error(
+        "delivery puller needs the image of agentteam-webhook itself, which this server was not told; set --webhook-image, or use oras"
+    )]
+    NoWebhookImage,
+    /// The cluster cannot mount images.
+    #[error(
+        "delivery image needs Kubernetes {IMAGE_VOLUMES_SINCE} or newer, and this cluster has {0}; use puller or oras"
+    )]
+    OldServer(ServerVersion),
+    /// The cluster may not be able to mount images.
+    #[error(
+        "delivery image needs Kubernetes {IMAGE_VOLUMES_SINCE} or newer, and the version of the API server is not known; set --server-version, or use puller or oras"
+    )]
+    UnknownServer,
 }
 
 impl Delivery {
@@ -51,16 +87,28 @@ impl Delivery {
         })
     }
 
-    /// This mode, if this version can deliver with it.
+    /// What this mode delivers with, by these settings on a server of this version.
     ///
     /// # Errors
-    /// When it cannot.
-    pub fn available(self) -> Result<Self, Reason> {
+    /// When it cannot deliver there.
+    pub fn means(
+        self,
+        settings: &Settings,
+        server: Option<ServerVersion>,
+    ) -> Result<Means<'_>, Unavailable> {
         match self {
-            Self::Oras => Ok(self),
-            Self::Puller | Self::Image => Err(Reason::DeliveryUnavailable {
-                delivery: self.to_string(),
-            }),
+            Self::Oras => Ok(Means::Oras),
+            Self::Puller => {
+                let image = settings.puller.webhook_image.as_ref();
+                image.map(Means::Puller).ok_or(Unavailable::NoWebhookImage)
+            }
+            Self::Image => match server {
+                None => Err(Unavailable::UnknownServer),
+                Some(version) if version < IMAGE_VOLUMES_SINCE => {
+                    Err(Unavailable::OldServer(version))
+                }
+                Some(_) => Ok(Means::Image),
+            },
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::names::LABEL_MAX;
 /// What the name of a skill's volume begins with.
 pub(super) const VOLUME_PREFIX: &str = "skill-";
 
+/// The init container that pulls all skills. No skill's own puller has this name: those go on with `-`.
+const SKILLS_PULLER: &str = "pull-skills";
+
 /// How much of a hash stands in a shortened name: 48 bits.
 const HASH_LENGTH: usize = 12;
 
@@ -39,6 +42,27 @@ impl Names {
         self.taken.push(name.clone());
         name
     }
+}
+
+/// A name for the init container that pulls all skills: the first of `pull-skills`, `pull-skills-2` and so on that is free.
+pub(super) fn free_skills_puller(is_taken: impl Fn(&str) -> bool) -> String {
+    let mut name = SKILLS_PULLER.to_owned();
+    let mut number = 1_u32;
+    while is_taken(&name) {
+        number += 1;
+        name = format!("{SKILLS_PULLER}-{number}");
+    }
+    name
+}
+
+/// Whether an init container of this name pulls skills together.
+pub(super) fn is_skills_puller(name: &str) -> bool {
+    name.strip_prefix(SKILLS_PULLER).is_some_and(|rest| {
+        rest.is_empty()
+            || rest
+                .strip_prefix('-')
+                .is_some_and(|number| number.parse::<u32>().is_ok())
+    })
 }
 
 fn shortened(prefix: &str, skill: &str, salt: u32) -> String {
@@ -84,6 +108,20 @@ mod tests {
         }
         let distinct: std::collections::HashSet<_> = made.iter().collect();
         assert_eq!(distinct.len(), 4);
+    }
+
+    #[test]
+    fn the_puller_of_all_skills_is_told_from_those_of_one() {
+        let taken = ["pull-skills", "pull-skills-2"];
+        assert_eq!(free_skills_puller(|_| false), "pull-skills");
+        let next = free_skills_puller(|name| taken.contains(&name));
+        assert_eq!(next, "pull-skills-3");
+        assert!(taken.into_iter().chain([&*next]).all(is_skills_puller));
+        let mut names = Names::default();
+        for other in ["s", "skills", "s-2"].map(|skill| names.puller(skill)) {
+            assert!(!is_skills_puller(&other), "{other}");
+        }
+        assert!(!is_skills_puller("pull-skills-tmp"));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::Injected;
-use super::naming::Names;
+use super::delivery::Delivery;
+use super::naming::{Names, is_skills_puller};
 use super::pod::{Container, Pod};
 use super::reason::Reason;
-use super::settings::Settings;
-use crate::skill::{Reference, Skill, Source};
+use super::settings::{ImageName, Settings};
+use crate::skill::{ObjectName, Reference, Skill, SkillName, Source};
 
 /// Where the skills of an agent are mounted.
 pub const SKILLS_PATH: &str = "/var/claude-skills";
@@ -17,32 +18,48 @@ pub(super) struct Planned<'a> {
     pub(super) skill: &'a Skill,
     pub(super) volume: Option<Value>,
     pub(super) mount: Option<Value>,
-    pub(super) puller: Option<PlannedPuller<'a>>,
+    /// How an OCI skill comes into its volume.
+    pub(super) delivery: Option<Delivery>,
+    /// What is to be pulled, where the Pod has nothing that does.
+    pub(super) pull: Option<Pull<'a>>,
     /// Whether the Pod has parts of its own under our names that are not what we would have added.
     pub(super) kept: Option<Kept>,
 }
 
-/// A puller that the Pod lacks.
-pub(super) struct PlannedPuller<'a> {
-    pub(super) name: String,
-    pub(super) volume: String,
+/// An OCI skill that is to be pulled.
+pub(super) struct Pull<'a> {
+    pub(super) skill: &'a SkillName,
     pub(super) reference: &'a Reference,
+    pub(super) volume: String,
+    /// The name of an init container for this skill alone.
+    pub(super) container: String,
 }
 
 /// A part that is in the Pod under our name, and stays as it is.
 pub(super) enum Kept {
     Puller(String),
     ConfigMap(String),
+    Image(String),
+}
+
+/// What the skills of one Pod are planned with.
+pub(super) struct Planner<'p, 'a> {
+    pub(super) pod: &'p Pod<'a>,
+    /// The agent's container.
+    pub(super) agent: &'p Container<'a>,
+    pub(super) settings: &'p Settings,
+    /// How those OCI skills are delivered that the Pod lacks.
+    pub(super) delivery: Delivery,
 }
 
 impl Planned<'_> {
     /// Whether there is nothing to add.
     pub(super) fn is_complete(&self) -> bool {
-        self.volume.is_none() && self.mount.is_none() && self.puller.is_none()
+        self.volume.is_none() && self.mount.is_none() && self.pull.is_none()
     }
 
-    /// What the record in the Pod's annotation says of the skill.
-    pub(super) fn record(&self) -> Injected<'_> {
+    /// What the record in the Pod's annotation says of the skill, in a Pod whose skills are delivered by `usual`.
+    pub(super) fn record(&self, usual: Delivery) -> Injected<'_> {
         let name = self.skill.name.as_str();
         let (config_map, oci) = match &self.skill.source {
             _ if self.kept.is_some() => (None, None),
@@ -53,64 +70,128 @@ impl Planned<'_> {
             name,
             config_map,
             oci,
+            delivery: self.delivery.filter(|&delivery| delivery != usual),
             kept: self.kept.is_some(),
         }
     }
 }
 
-/// Plans one skill.
-pub(super) fn plan<'a>(
-    pod: &Pod<'_>,
-    agent: &Container<'_>,
-    skill: &'a Skill,
-    names: &mut Names,
-    settings: &Settings,
-) -> Result<Planned<'a>, Reason> {
-    let volume_name = names.volume(skill.name.as_str());
-    let mount = mount(agent, skill, &volume_name)?;
-    let mut planned = Planned {
-        skill,
-        volume: None,
-        mount,
-        puller: None,
-        kept: None,
-    };
-    match &skill.source {
-        Source::ConfigMap(config_map) => {
-            if let Some(found) = existing_volume(pod, &volume_name, "configMap")? {
-                if found.config_map.as_deref() != Some(config_map.as_str()) {
-                    planned.kept = Some(Kept::ConfigMap(volume_name));
-                }
-            } else {
-                planned.volume =
-                    Some(json!({"name": volume_name, "configMap": {"name": config_map.as_str()}}));
-            }
-        }
-        Source::Oci(reference) => {
-            let puller_name = names.puller(skill.name.as_str());
-            if existing_volume(pod, &volume_name, "emptyDir")?.is_none() {
-                let source = json!({"sizeLimit": settings.puller.size_limit.as_str()});
-                planned.volume = Some(json!({"name": volume_name, "emptyDir": source}));
-            }
-            if let Some(found) = pod
-                .init_containers()
-                .iter()
-                .find(|found| *found.name == puller_name)
-            {
-                let ours = found.image.as_deref() == Some(settings.puller.image.as_str())
-                    && found.runs_with(reference.as_str());
-                planned.kept = (!ours).then_some(Kept::Puller(puller_name));
-            } else {
-                settings.registries.check(&skill.name, reference)?;
-                planned.puller = Some(PlannedPuller {
-                    name: puller_name,
-                    volume: volume_name,
+impl Planner<'_, '_> {
+    /// Plans one skill.
+    pub(super) fn plan<'s>(
+        &self,
+        skill: &'s Skill,
+        names: &mut Names,
+    ) -> Result<Planned<'s>, Reason> {
+        let volume = names.volume(skill.name.as_str());
+        let planned = Planned {
+            skill,
+            volume: None,
+            mount: mount(self.agent, skill, &volume)?,
+            delivery: None,
+            pull: None,
+            kept: None,
+        };
+        match &skill.source {
+            Source::ConfigMap(config_map) => self.config_map(planned, volume, config_map),
+            Source::Oci(reference) => {
+                let container = names.puller(skill.name.as_str());
+                let pull = Pull {
+                    skill: &skill.name,
                     reference,
-                });
+                    volume,
+                    container,
+                };
+                self.oci(planned, pull)
             }
         }
     }
-    Ok(planned)
+
+    fn config_map<'s>(
+        &self,
+        mut planned: Planned<'s>,
+        volume: String,
+        name: &ObjectName,
+    ) -> Result<Planned<'s>, Reason> {
+        match existing_volume(self.pod, &volume, "configMap")? {
+            Some(found) if found.config_map.as_deref() == Some(name.as_str()) => {}
+            Some(_) => planned.kept = Some(Kept::ConfigMap(volume)),
+            None => {
+                planned.volume =
+                    Some(json!({"name": volume, "configMap": {"name": name.as_str()}}));
+            }
+        }
+        Ok(planned)
+    }
+
+    /// What is in place is kept, whichever mode it is of; what is missing is added by the mode of the Pod.
+    fn oci<'s>(&self, mut planned: Planned<'s>, pull: Pull<'s>) -> Result<Planned<'s>, Reason> {
+        let found = self.pod.volume(&pull.volume);
+        if let Some(found) = found.filter(|found| &*found.kind == "image") {
+            planned.delivery = Some(Delivery::Image);
+            if found.image.as_deref() != Some(pull.reference.as_str()) {
+                planned.kept = Some(Kept::Image(pull.volume));
+            }
+            return Ok(planned);
+        }
+        let in_place = self.puller_in_place(&pull);
+        let delivery = in_place.as_ref().map_or(self.delivery, |found| found.0);
+        planned.delivery = Some(delivery);
+        let (kind, source) = match delivery {
+            Delivery::Image => ("image", image(pull.reference)),
+            Delivery::Oras | Delivery::Puller => {
+                let limit = self.settings.puller.size_limit.as_str();
+                ("emptyDir", json!({"sizeLimit": limit}))
+            }
+        };
+        if existing_volume(self.pod, &pull.volume, kind)?.is_none() {
+            planned.volume = Some(json!({"name": pull.volume, (kind): source}));
+        }
+        if let Some((_, kept)) = in_place {
+            planned.kept = kept;
+        } else {
+            let registries = &self.settings.registries;
+            registries.check(pull.skill, pull.reference)?;
+            planned.pull = Some(pull);
+        }
+        Ok(planned)
+    }
+
+    /// The init container of the Pod that pulls the skill, if there is one: of which mode it is, and whether it is not
+    /// what we would have added.
+    fn puller_in_place(&self, pull: &Pull<'_>) -> Option<(Delivery, Option<Kept>)> {
+        let settings = &self.settings.puller;
+        let kept = |container: &Container<'_>, is_ours: bool| {
+            (!is_ours).then(|| Kept::Puller(container.name.to_string()))
+        };
+        let wanted = pull.reference.as_str();
+        self.pod.init_containers().iter().find_map(|container| {
+            let image = container.image.as_deref();
+            if *container.name == pull.container {
+                let is_ours = image == Some(settings.image.as_str())
+                    && container.words().any(|word| word == wanted);
+                return Some((Delivery::Oras, kept(container, is_ours)));
+            }
+            if !is_skills_puller(&container.name) {
+                return None;
+            }
+            let pulled = container
+                .words()
+                .find_map(|word| word.strip_prefix(pull.skill.as_str())?.strip_prefix('='))?;
+            let ours = settings.webhook_image.as_ref().map(ImageName::as_str);
+            let is_ours = image == ours && pulled == wanted;
+            Some((Delivery::Puller, kept(container, is_ours)))
+        })
+    }
+}
+
+/// The source of an image volume. What a digest names never changes; what a tag names may.
+fn image(reference: &Reference) -> Value {
+    let policy = match reference.digest() {
+        Some(_) => "IfNotPresent",
+        None => "Always",
+    };
+    json!({"reference": reference.as_str(), "pullPolicy": policy})
 }
 
 /// The volume `name` of the Pod, which must be of kind `needed` where there is one.

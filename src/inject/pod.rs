@@ -134,6 +134,13 @@ pub struct Named<'a> {
     pub name: Option<Str<'a>>,
 }
 
+/// `volumes[].image`
+#[derive(Debug, Default, Deserialize)]
+struct ImageSource<'a> {
+    #[serde(borrow, default)]
+    reference: Option<Str<'a>>,
+}
+
 /// `volumes[]`: a name, and one more key that tells the kind of its source.
 #[derive(Debug, Default)]
 pub struct Volume<'a> {
@@ -143,6 +150,8 @@ pub struct Volume<'a> {
     pub kind: Str<'a>,
     /// The name of the `ConfigMap`, when the source is one.
     pub config_map: Option<Str<'a>>,
+    /// The reference of the OCI image, when the source is one.
+    pub image: Option<Str<'a>>,
 }
 
 impl<'a> Pod<'a> {
@@ -168,6 +177,13 @@ impl<'a> Pod<'a> {
     #[must_use]
     pub fn init_containers(&self) -> &[Container<'a>] {
         self.spec.init_containers.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a container or init container has this name.
+    #[must_use]
+    pub fn has_container(&self, name: &str) -> bool {
+        let mut all = self.containers().iter().chain(self.init_containers());
+        all.any(|container| &*container.name == name)
     }
 
     /// The volume of this name.
@@ -223,14 +239,10 @@ impl Container<'_> {
         self.volume_mounts.iter().flatten()
     }
 
-    /// Whether `word` stands among the command and its arguments.
-    #[must_use]
-    pub fn runs_with(&self, word: &str) -> bool {
-        self.command
-            .iter()
-            .chain(&self.args)
-            .flatten()
-            .any(|argument| &**argument == word)
+    /// The command and its arguments.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let words = self.command.iter().chain(&self.args).flatten();
+        words.map(|word| &**word)
     }
 }
 
@@ -338,6 +350,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
                                 volume.config_map = source.name;
                             }
                         }
+                        "image" => {
+                            let source: Option<ImageSource<'de>> = map.next_value()?;
+                            if let Some(source) = source {
+                                volume.kind = key;
+                                volume.image = source.reference;
+                            }
+                        }
                         _ => {
                             if map.next_value::<Option<IgnoredAny>>()?.is_some() {
                                 volume.kind = key;
@@ -403,7 +422,8 @@ mod tests {
     #[test]
     fn a_volume_is_known_by_the_kind_of_its_source() {
         let pod = pod(r#"{"spec": {"volumes": [
-            {"name": "a", "emptyDir": {}}, {"configMap": {"name": "c"}, "name": "b"}, {"name": "d", "emptyDir": null, "futureKind": {"x": [1]}}, {"name": "e"}
+            {"name": "a", "emptyDir": {}}, {"configMap": {"name": "c"}, "name": "b"}, {"name": "d", "emptyDir": null, "futureKind": {"x": [1]}}, {"name": "e"},
+            {"name": "f", "image": {"pullPolicy": "Always", "reference": "x/y:1"}}
         ]}}"#);
         let kinds: Vec<_> = pod
             .spec
@@ -412,7 +432,8 @@ mod tests {
             .flatten()
             .map(|volume| &*volume.kind)
             .collect();
-        assert_eq!(kinds, ["emptyDir", "configMap", "futureKind", ""]);
+        assert_eq!(kinds, ["emptyDir", "configMap", "futureKind", "", "image"]);
         assert_eq!(pod.volume("b").unwrap().config_map.as_deref(), Some("c"));
+        assert_eq!(pod.volume("f").unwrap().image.as_deref(), Some("x/y:1"));
     }
 }

@@ -1,10 +1,12 @@
-//! The init container that pulls one skill with ORAS, and the volumes that all of them share.
+//! The init containers that pull skills, one for each with ORAS or one of our own for all, and the volumes that they share.
 
 use serde_json::{Value, json};
 
+use super::naming::free_skills_puller;
+use super::plan::Pull;
 use super::pod::{Container, Pod};
-use super::settings::{PullerSettings, ServerVersion};
-use crate::skill::{ObjectName, Reference};
+use super::settings::{ImageName, PlainHttpHost, PullerSettings, ServerVersion};
+use crate::skill::ObjectName;
 
 /// The volume with registry credentials, named as the original operator names it.
 pub(super) const AUTH_VOLUME: &str = "skill-auth";
@@ -19,6 +21,10 @@ const AUTH_PATH: &str = "/auth/.docker";
 const CA_PATH: &str = "/etc/agentteam-webhook/ca";
 const OUTPUT_PATH: &str = "/skill-out";
 const TEMPORARY_PATH: &str = "/tmp";
+/// This program in its own image.
+const OWN_PROGRAM: &str = "/agentteam-webhook";
+/// Where the kubelet reads a container's last words.
+const TERMINATION_LOG: &str = "/dev/termination-log";
 /// Where the API server mounts a token, unless something is mounted there already.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -109,12 +115,54 @@ impl<'a> Pullers<'a> {
         volumes
     }
 
-    /// The init container `name` that pulls `reference` into `volume`.
-    pub(super) fn container(&self, name: &str, volume: &str, reference: &Reference) -> Value {
+    /// The init container that pulls one skill with ORAS.
+    pub(super) fn oras(&self, pull: &Pull<'_>) -> Value {
+        let mut command: Vec<_> = ["oras", "pull", "--no-tty", "--output", OUTPUT_PATH]
+            .map(ToOwned::to_owned)
+            .into();
+        command.extend(self.registry_configs());
+        if self.plain_http([pull].into_iter()).next().is_some() {
+            command.push("--plain-http".to_owned());
+        }
+        command.push(pull.reference.to_string());
+        let outputs = vec![json!({"name": pull.volume, "mountPath": OUTPUT_PATH})];
+        self.container(&pull.container, &self.settings.image, &command, outputs)
+    }
+
+    /// The init container with this program that pulls all skills at once.
+    pub(super) fn own(&self, pod: &Pod<'_>, image: &ImageName, pulls: &[&Pull<'_>]) -> Value {
+        let mut command: Vec<_> = [OWN_PROGRAM, "pull", "--output", OUTPUT_PATH]
+            .map(ToOwned::to_owned)
+            .into();
+        for pull in pulls {
+            command.push("--skill".to_owned());
+            command.push(format!("{}={}", pull.skill, pull.reference));
+        }
+        command.extend(self.registry_configs());
+        for host in self.plain_http(pulls.iter().copied()) {
+            command.push("--plain-http-registry".to_owned());
+            command.push(host.to_string());
+        }
+        command.extend(["--termination-log", TERMINATION_LOG].map(ToOwned::to_owned));
+        let outputs = pulls.iter().map(|pull| {
+            let path = format!("{OUTPUT_PATH}/{}", pull.skill);
+            json!({"name": pull.volume, "mountPath": path})
+        });
+        let name = free_skills_puller(|name| pod.has_container(name));
+        self.container(&name, image, &command, outputs.collect())
+    }
+
+    fn container(
+        &self,
+        name: &str,
+        image: &ImageName,
+        command: &[String],
+        outputs: Vec<Value>,
+    ) -> Value {
         let mut container = json!({
             "name": name,
-            "image": self.settings.image.as_str(),
-            "command": self.command(reference),
+            "image": image.as_str(),
+            "command": command,
             "env": self.variables(),
             "resources": self.settings.resources.to_json(),
             "securityContext": {
@@ -126,7 +174,7 @@ impl<'a> Pullers<'a> {
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "terminationMessagePolicy": "FallbackToLogsOnError",
-            "volumeMounts": self.mounts(volume),
+            "volumeMounts": self.mounts(outputs),
         });
         if let (true, Some(fields)) = (self.restart, container.as_object_mut()) {
             fields.insert("restartPolicy".into(), json!("OnFailure"));
@@ -134,26 +182,26 @@ impl<'a> Pullers<'a> {
         container
     }
 
-    fn command(&self, reference: &Reference) -> Vec<String> {
-        let mut command: Vec<String> = ["oras", "pull", "--no-tty", "--output", OUTPUT_PATH]
-            .map(Into::into)
-            .into();
-        if self.pull_secrets.len() > 1 {
-            for index in 0..self.pull_secrets.len() {
-                command.push("--registry-config".into());
-                command.push(format!("{AUTH_PATH}/{}", config_file(index)));
-            }
-        }
-        if self
-            .settings
-            .plain_http
-            .iter()
-            .any(|plain| plain.is(reference.host()))
-        {
-            command.push("--plain-http".into());
-        }
-        command.push(reference.to_string());
-        command
+    /// One pull secret is found by `DOCKER_CONFIG`; of several, each is named.
+    fn registry_configs(&self) -> impl Iterator<Item = String> {
+        let count = match self.pull_secrets.len() {
+            1 => 0,
+            count => count,
+        };
+        (0..count).flat_map(|index| {
+            let file = format!("{AUTH_PATH}/{}", config_file(index));
+            ["--registry-config".to_owned(), file]
+        })
+    }
+
+    /// The plain-HTTP registries that some of `pulls` are from, in the order of the settings.
+    fn plain_http<'p>(
+        &self,
+        pulls: impl Iterator<Item = &'p Pull<'p>> + Clone,
+    ) -> impl Iterator<Item = &PlainHttpHost> {
+        let is_used =
+            move |plain: &&PlainHttpHost| pulls.clone().any(|pull| plain.is(pull.reference.host()));
+        self.settings.plain_http.iter().filter(is_used)
     }
 
     fn variables(&self) -> Vec<Value> {
@@ -175,14 +223,12 @@ impl<'a> Pullers<'a> {
         variables
     }
 
-    fn mounts(&self, volume: &str) -> Vec<Value> {
+    fn mounts(&self, outputs: Vec<Value>) -> Vec<Value> {
         let read_only =
             |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
-        let mut mounts = vec![
-            json!({"name": volume, "mountPath": OUTPUT_PATH}),
-            json!({"name": TEMPORARY_VOLUME, "mountPath": TEMPORARY_PATH}),
-            read_only(NO_TOKEN_VOLUME, TOKEN_PATH),
-        ];
+        let mut mounts = outputs;
+        mounts.push(json!({"name": TEMPORARY_VOLUME, "mountPath": TEMPORARY_PATH}));
+        mounts.push(read_only(NO_TOKEN_VOLUME, TOKEN_PATH));
         if !self.pull_secrets.is_empty() {
             mounts.push(read_only(AUTH_VOLUME, AUTH_PATH));
         }

@@ -6,6 +6,7 @@
 use strum::{IntoStaticStr, VariantNames};
 use thiserror::Error;
 
+use super::delivery::Unavailable;
 use crate::names::{Listed, Named, Shown};
 use crate::team::{InvalidPullSecret, NamedProblem};
 
@@ -192,12 +193,9 @@ pub enum Reason {
         value: String,
     },
 
-    /// A delivery mode that this version does not have.
-    #[error("delivery {delivery} is not available in this version; use oras")]
-    DeliveryUnavailable {
-        /// The mode.
-        delivery: String,
-    },
+    /// The delivery mode cannot be used with this server's settings or on this cluster.
+    #[error(transparent)]
+    DeliveryUnavailable(#[from] Unavailable),
 
     /// The Pod has no containers.
     #[error("the Pod has no containers, so none can get skills; add one to spec.containers")]
@@ -300,7 +298,7 @@ impl Reason {
                 | Self::RegistryNotAllowed { .. }
                 | Self::DigestRequired { .. }
                 | Self::UnknownDelivery { .. }
-                | Self::DeliveryUnavailable { .. }
+                | Self::DeliveryUnavailable(_)
                 | Self::VolumeConflict { .. }
                 | Self::MountConflict { .. }
         )

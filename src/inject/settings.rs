@@ -38,6 +38,8 @@ pub struct Settings {
 pub struct PullerSettings {
     /// The image with ORAS in it.
     pub image: ImageName,
+    /// The image with this program in it, which delivery `puller` needs.
+    pub webhook_image: Option<ImageName>,
     /// CPU and memory.
     pub resources: Resources,
     /// The most that a skill may take on the node's disk.
@@ -321,6 +323,12 @@ impl PlainHttpHost {
     }
 }
 
+impl Display for PlainHttpHost {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.as_str())
+    }
+}
+
 impl FromStr for PlainHttpHost {
     type Err = InvalidSetting;
 
@@ -344,6 +352,12 @@ pub struct ServerVersion {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0:?} is not a version of Kubernetes, as 1.35 or v1.36.3 is")]
 pub struct InvalidServerVersion(String);
+
+/// The first version that mounts OCI images as volumes without being asked to.
+pub(super) const IMAGE_VOLUMES_SINCE: ServerVersion = ServerVersion {
+    major: 1,
+    minor: 35,
+};
 
 impl ServerVersion {
     /// Whether an init container of a Pod that is never restarted may still be restarted itself.

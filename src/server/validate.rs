@@ -26,7 +26,8 @@ fn decide(app: &App, request: &Request<'_>) -> Decision {
         Ok(None) => return Decision::Skipped,
         Err(refusal) => return review::denied(app, request, Object::Team(None), refusal.into()),
     };
-    let Judgement { problems, warnings } = Judgement::of(&team, &app.settings);
+    let server = app.server_version.load().as_deref().copied();
+    let Judgement { problems, warnings } = Judgement::of(&team, &app.settings, server);
     if problems.is_empty() {
         return Decision::Valid(warnings);
     }

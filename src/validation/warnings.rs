@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::inject::Settings;
-use crate::inject::delivery::Delivery;
+use crate::inject::delivery::{Delivery, Means};
+use crate::inject::{ServerVersion, Settings};
 use crate::skill::{Reference, Skill, Source};
 use crate::team::{ReadSkill, Team};
 
@@ -20,7 +20,11 @@ struct Owned<'a> {
 }
 
 /// What somebody who writes this team should know, a line each.
-pub(super) fn warnings(team: &Team, settings: &Settings) -> Vec<String> {
+pub(super) fn warnings(
+    team: &Team,
+    settings: &Settings,
+    server: Option<ServerVersion>,
+) -> Vec<String> {
     let policy = &settings.registries;
     let skills: Vec<_> = skills(team).collect();
     let pulled = || {
@@ -72,21 +76,31 @@ pub(super) fn warnings(team: &Team, settings: &Settings) -> Vec<String> {
         ),
     ];
     if pulled().next().is_some() {
-        lines.push(about_delivery(team, settings));
+        lines.push(about_delivery(team, settings, server));
     }
     lines.into_iter().flatten().collect()
 }
 
 /// What is to be said of how OCI skills are pulled.
-fn about_delivery(team: &Team, settings: &Settings) -> Option<String> {
+fn about_delivery(
+    team: &Team,
+    settings: &Settings,
+    server: Option<ServerVersion>,
+) -> Option<String> {
     let delivery = Delivery::of_team(team, &settings.keys).ok()?;
-    if let Err(reason) = delivery.unwrap_or(settings.delivery).available() {
-        return Some(format!(
-            "Pods with OCI skills will be denied, because {reason}"
-        ));
-    }
+    let means = delivery
+        .unwrap_or(settings.delivery)
+        .means(settings, server);
+    let is_oras = match means {
+        Ok(means) => means == Means::Oras,
+        Err(problem) => {
+            return Some(format!(
+                "Pods with OCI skills will be denied, because {problem}"
+            ));
+        }
+    };
     let image = &settings.puller.image;
-    image.is_unsafe_oras().then(|| {
+    (is_oras && image.is_unsafe_oras()).then(|| {
         format!(
             "OCI skills are pulled with {}, an ORAS with known security holes; have --skill-puller-image set to \
              v1.3.3 or newer",
@@ -179,6 +193,10 @@ mod tests {
         "ghcr.io/x/y@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const OLD_ORAS: &str = "OCI skills are pulled with ghcr.io/oras-project/oras:v1.2.0, an ORAS with known security holes; have --skill-puller-image set to v1.3.3 or newer";
 
+    fn warnings(team: &Team, settings: &Settings) -> Vec<String> {
+        super::warnings(team, settings, None)
+    }
+
     fn settings() -> Settings {
         Settings::new(&Group::default())
     }
@@ -244,18 +262,38 @@ mod tests {
                 OLD_ORAS,
             ]
         );
-        let identity = Identity {
-            delivery: Some("puller".into()),
-            ..Identity::default()
+    }
+
+    #[test]
+    fn a_mode_that_cannot_deliver_here_is_said_and_an_old_oras_matters_to_oras_alone() {
+        let said = |delivery: &str, settings: &Settings, server: Option<&str>| {
+            let identity = Identity {
+                delivery: Some(delivery.into()),
+                ..Identity::default()
+            };
+            let spec = json!({"lead": {"skills": [{"name": "b", "source": {"oci": PINNED}}]}});
+            let server = server.map(|version| version.parse().unwrap());
+            let said = super::warnings(&Team::read(identity, &spec), settings, server);
+            assert!(said.iter().all(|line| line.chars().count() <= LINE_MAX));
+            said.join("\n")
         };
-        let spec = json!({"lead": {"skills": [{"name": "b", "source": {"oci": PINNED}}]}});
-        settings.registries.allowed.clear();
+        let mut settings = settings();
         assert_eq!(
-            warnings(&Team::read(identity, &spec), &settings),
-            [
-                "Pods with OCI skills will be denied, because delivery puller is not available in this version; use oras"
-            ]
+            said("puller", &settings, None),
+            "Pods with OCI skills will be denied, because delivery puller needs the image of agentteam-webhook itself, which this server was not told; set --webhook-image, or use oras"
         );
+        assert_eq!(
+            said("image", &settings, None),
+            "Pods with OCI skills will be denied, because delivery image needs Kubernetes 1.35 or newer, and the version of the API server is not known; set --server-version, or use puller or oras"
+        );
+        assert_eq!(
+            said("image", &settings, Some("1.34")),
+            "Pods with OCI skills will be denied, because delivery image needs Kubernetes 1.35 or newer, and this cluster has 1.34; use puller or oras"
+        );
+        settings.puller.webhook_image = Some("ghcr.io/x/webhook:1".parse().unwrap());
+        assert_eq!(said("puller", &settings, None), "");
+        assert_eq!(said("image", &settings, Some("1.35")), "");
+        assert_eq!(said("oras", &settings, None), OLD_ORAS);
     }
 
     #[test]

@@ -63,7 +63,7 @@ async fn every_denial_reaches_the_person_as_a_sentence() {
         (agent("reference"), "InvalidSkill: agent reference of AgentTeam t: skill \"s\": source.oci \"$(TOKEN)\" has the character '$', which no reference has; write it as registry.example/org/skill:v1; mend the team".into()),
         (agent("config-map"), "InvalidSkill: agent config-map of AgentTeam t: skill \"s\": source.configMap \"A/b\" is not the name of a ConfigMap; mend the team".into()),
         (annotation("kagents.dev/skill-delivery", "pigeon"), "UnknownDelivery: the annotation kagents.dev/skill-delivery of the Pod says \"pigeon\", which is not a delivery mode; it must be oras, puller or image".into()),
-        (annotation("kagents.dev/skill-delivery", "puller"), "DeliveryUnavailable: delivery puller is not available in this version; use oras".into()),
+        (annotation("kagents.dev/skill-delivery", "puller"), "DeliveryUnavailable: delivery puller needs the image of agentteam-webhook itself, which this server was not told; set --webhook-image, or use oras".into()),
         (annotation("kagents.dev/skill-container", "x"), "ContainerNotFound: the annotation kagents.dev/skill-container names container \"x\", but the Pod has agent; correct the annotation".into()),
         (with(&|pod| pod["spec"]["containers"] = json!([{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}])), "AmbiguousContainer: the Pod has the containers a and b and it is not said which of them is the agent's; name it with the annotation kagents.dev/skill-container".into()),
         (with(&|pod| pod["spec"]["os"] = json!({"name": "windows"})), "WindowsPod: the Pod runs on Windows, where skills cannot be delivered; opt out with the label kagents.dev/inject: \"false\"".into()),

@@ -24,6 +24,7 @@ mod definition;
 mod foreign;
 mod identity;
 mod lease;
+mod modes;
 mod operator;
 mod original;
 mod outage;
