@@ -42,8 +42,10 @@ golden: ## Write the golden files anew; read the difference before you commit it
 	UPDATE_GOLDEN=1 cargo test --locked --test golden
 
 .PHONY: manifests
-manifests: ## Generate the CustomResourceDefinition from the Rust types
-	cargo run --locked --quiet -- crd > manifests/crd/agentteams.kagents.dev.yaml
+manifests: ## Generate the CustomResourceDefinitions, of both groups, from the Rust types
+	for group in kagents.dev claude.amcheste.io; do \
+	  cargo run --locked --quiet -- crd --api-group $$group > manifests/crd/agentteams.$$group.yaml; \
+	done
 
 .PHONY: reference
 reference: ## Generate the reference of flags from the command line's own definition

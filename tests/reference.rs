@@ -263,12 +263,14 @@ fn every_page_names_only_what_exists() {
 }
 
 #[test]
-fn the_definition_in_the_manifests_is_that_of_the_types() {
-    let written =
-        std::fs::read_to_string(path("manifests/crd/agentteams.kagents.dev.yaml")).unwrap();
-    let expected = yaml::to_string(&serde_json::to_value(Group::default().definition()).unwrap());
-    assert!(
-        written == expected,
-        "the CustomResourceDefinition is not up to date; run `make manifests`"
-    );
+fn the_definitions_in_the_manifests_are_those_of_the_types() {
+    for group in ["kagents.dev", "claude.amcheste.io"] {
+        let definition = group.parse::<Group>().unwrap().definition();
+        let expected = yaml::to_string(&serde_json::to_value(definition).unwrap());
+        let file = path(&format!("manifests/crd/agentteams.{group}.yaml"));
+        assert!(
+            std::fs::read_to_string(file).unwrap() == expected,
+            "the CustomResourceDefinition of {group} is not up to date; run `make manifests`"
+        );
+    }
 }

@@ -1,0 +1,29 @@
+//! What `manifests/` and `certs/` ship, on a real API server: every rendering is accepted to the last field, the rights are
+//! those of a list, what is installed can be taken away again, and the chart says what the overlay says.
+//!
+//! No node: nothing runs here but what a test starts on this machine.
+#![allow(
+    dead_code,
+    clippy::doc_markdown,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests say what they expect by failing, and so do their helpers"
+)]
+
+#[path = "../cluster/identity.rs"]
+mod identity;
+#[path = "../cluster/process.rs"]
+mod process;
+#[path = "../cluster/rig.rs"]
+mod rig;
+
+mod accepted;
+mod install;
+mod render;
+mod rights;
+mod settings;
