@@ -25,7 +25,7 @@ use serde_json::Value;
 use similar::TextDiff;
 
 const REVIEW: &str = include_str!("demo/review.json");
-const TEAM: &str = include_str!("teams/market-brief.yaml");
+const TEAM: &str = include_str!("demo/team.yaml");
 
 fn main() -> Result<()> {
     let program = std::env::args()

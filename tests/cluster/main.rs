@@ -21,6 +21,7 @@
 mod contract;
 mod controller;
 mod definition;
+mod examples;
 mod foreign;
 mod identity;
 mod lease;
