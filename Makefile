@@ -30,8 +30,9 @@ test: assets ## Run all tests, those against a real API server too
 	cargo test --locked
 
 .PHONY: assets
-assets: ## Build etcd, kube-apiserver and kubectl for the tests, once (7 minutes on 2 cores)
+assets: ## Build etcd, kube-apiserver, kubectl, a registry and an oras for the tests, once (9 minutes on 2 cores)
 	@tests/cluster/assets/build.sh > /dev/null
+	@tests/tools/build.sh > /dev/null
 
 .PHONY: nightly
 nightly: ## Check the patch's properties on 100,000 generated Pods

@@ -15,9 +15,9 @@
 
 #[path = "../tests/cluster/foreign.rs"]
 mod foreign;
-#[path = "../tests/cluster/identity.rs"]
+#[path = "../tests/common/identity.rs"]
 mod identity;
-#[path = "../tests/cluster/process.rs"]
+#[path = "../tests/common/process.rs"]
 mod process;
 #[path = "../tests/cluster/registration.rs"]
 mod registration;

@@ -23,12 +23,14 @@ mod controller;
 mod definition;
 mod examples;
 mod foreign;
+#[path = "../common/identity.rs"]
 mod identity;
 mod lease;
 mod modes;
 mod operator;
 mod original;
 mod outage;
+#[path = "../common/process.rs"]
 mod process;
 mod registration;
 mod reinvocation;

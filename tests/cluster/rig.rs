@@ -19,7 +19,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::identity::Identity;
-use crate::process::Supervised;
+use crate::process::{Supervised, programs};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -81,7 +81,7 @@ impl Rig {
     pub fn start() -> Result<Self, Error> {
         // Fails when another test was first, which is just as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let assets = assets()?;
+        let assets = programs("tests/cluster/assets/build.sh")?;
         // A port that was free a moment ago may be taken by the time the server binds it.
         let mut attempts = 0;
         loop {
@@ -99,7 +99,7 @@ impl Rig {
             .prefix("agentteam-cluster-")
             .tempdir()?;
         let path = |name: &str| dir.path().join(name).display().to_string();
-        let identity = Identity::make()?;
+        let identity = Identity::make(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
         let service_accounts = KeyPair::generate()?;
         for (name, content) in [
             ("tls.crt", &identity.certificate),
@@ -373,25 +373,6 @@ impl Rig {
         });
         std::fs::write(path, config.to_string())
     }
-}
-
-/// Where the programs are, by a build if need be; what it says goes to the terminal, for it may take minutes.
-fn assets() -> Result<PathBuf, Error> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/assets/build.sh");
-    let output = Command::new("bash")
-        .arg(&script)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    if !output.status.success() {
-        return Err(format!(
-            "{} failed ({}): it says why above",
-            script.display(),
-            output.status
-        )
-        .into());
-    }
-    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
 }
 
 /// Starts one of the programs with `--key=value` flags, logging to `dir/<program>.log`.

@@ -15,9 +15,9 @@
     reason = "tests say what they expect by failing, and so do their helpers"
 )]
 
-#[path = "../cluster/identity.rs"]
+#[path = "../common/identity.rs"]
 mod identity;
-#[path = "../cluster/process.rs"]
+#[path = "../common/process.rs"]
 mod process;
 #[path = "../cluster/rig.rs"]
 mod rig;

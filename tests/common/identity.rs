@@ -1,9 +1,9 @@
-//! Who the test API server is.
+//! Who a server of the tests is.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 
-/// The API server's certificate and the authority behind it. Left to itself it makes one, too, but only
-/// after its start, and the kubeconfig would have to wait for it.
+/// A server's certificate and the authority behind it, in PEM. An API server that is left to itself makes one, too, but
+/// only after its start, and the kubeconfig would have to wait for it.
 pub struct Identity {
     pub ca: String,
     pub certificate: String,
@@ -11,7 +11,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub fn make() -> Result<Self, rcgen::Error> {
+    /// For a server of these names and addresses.
+    pub fn make(names: &[&str]) -> Result<Self, rcgen::Error> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![
@@ -20,7 +21,7 @@ impl Identity {
         ];
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
         let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
         Ok(Self {
             ca: authority.pem(),

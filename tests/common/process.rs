@@ -1,7 +1,7 @@
 //! Child processes that never outlive the test process.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -111,4 +111,18 @@ impl Drop for Supervised {
         // `wait` closes the pipe first, and that is what kills.
         let _ = self.0.wait();
     }
+}
+
+/// Where the programs are that one of the build scripts makes, by a build if need be; what it says goes to the terminal,
+/// for it may take minutes.
+pub fn programs(script: &str) -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> {
+    let output = Command::new("bash")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        return Err(format!("{script} failed ({}): it says why above", output.status).into());
+    }
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
 }
