@@ -3,9 +3,23 @@
 //! | | |
 //! |---|---|
 //! | [`manifest`], [`digest`] | what a registry says of an artifact, read strictly |
+//! | [`package`] | which layers are needed, and how each is to be read |
+//! | [`archive`], [`path`], [`limits`] | tar archives, read strictly |
+//! | [`tree`], [`select`], [`skill_md`] | what the layers hold together, where in it the skill is, whether it is one |
+//! | [`unpack`], [`publish`], [`files`] | the skill's directory, which appears whole or not at all |
 
+pub mod archive;
 pub mod digest;
+pub mod files;
+pub mod limits;
 pub mod manifest;
+pub mod package;
+pub mod path;
+pub mod publish;
+pub mod select;
+pub mod skill_md;
+pub mod tree;
+pub mod unpack;
 
 use std::fs::File;
 
