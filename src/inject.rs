@@ -36,6 +36,7 @@ use plan::{Kept, Planned, Planner, existing_volume};
 use pod::Pod;
 use puller::Pullers;
 
+pub use naming::is_skills_puller;
 pub use plan::SKILLS_PATH;
 pub use reason::Reason;
 pub use settings::{ServerVersion, Settings};

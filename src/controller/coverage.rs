@@ -2,50 +2,18 @@
 //!
 //! Whether a Pod was injected is told by what it lacks, never by an annotation, which anybody can write.
 
-use std::collections::{BTreeMap, HashMap};
+mod pod;
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use crate::api::Keys;
 use crate::condition::Condition;
-use crate::inject::pod::{Container, Pod};
-use crate::inject::{SKILLS_PATH, Target, pullers_of};
-use crate::names::Shown;
-use crate::skill::SkillName;
+use crate::inject::pullers_of;
 use crate::team::Team;
 
-/// A pull that takes longer hangs: what the original operator allowed.
-const PULL_MAX_SECONDS: i64 = 120;
+pub use pod::AgentPod;
 
 /// How many Pods a message names.
 const NAMED: usize = 10;
-
-/// How much of a puller's last words a message has.
-const WORDS_MAX: usize = 300;
-
-/// What is kept of a Pod that names a team.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentPod {
-    /// `metadata.uid`
-    pub uid: Box<str>,
-    /// The agent that its labels name.
-    agent: Option<Box<str>>,
-    /// The skills that are mounted in one of its containers.
-    mounted: Vec<Box<str>>,
-    /// The init containers that did not succeed yet.
-    pulls: Vec<(Box<str>, Pull)>,
-    /// Whether it succeeded or failed.
-    ended: bool,
-}
-
-/// An init container that did not succeed yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Pull {
-    Pending,
-    Running { since: i64 },
-    Failed { words: Box<str> },
-}
 
 /// A Pod whose skills did not arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,112 +37,6 @@ pub struct Coverage {
     pub behind: usize,
     /// Pods with a puller that fails or hangs.
     pub failing: Vec<Trouble>,
-}
-
-impl AgentPod {
-    /// Reads a Pod: the team that it names, and what is kept of it. Nothing where it names none or opted out.
-    #[must_use]
-    pub fn read(object: &Value, keys: &Keys) -> Option<(Box<str>, Self)> {
-        let pod = Pod::deserialize(object).ok()?;
-        let target = Target::of(&pod, keys).ok()??;
-        let mounts = pod.containers().iter().flat_map(Container::mounts);
-        let mounted = mounts.filter_map(|mount| {
-            mount
-                .mount_path
-                .strip_prefix(SKILLS_PATH)?
-                .strip_prefix('/')
-                .map(Into::into)
-        });
-        let status = &object["status"];
-        let text = |value: &Value| -> Box<str> { value.as_str().unwrap_or_default().into() };
-        let phase = text(&status["phase"]);
-        let statuses = status["initContainerStatuses"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let pulls = statuses
-            .iter()
-            .filter_map(|status| Some((text(&status["name"]), Pull::read(status)?)))
-            .collect();
-        let metadata = &object["metadata"];
-        let kept = Self {
-            uid: text(&metadata["uid"]),
-            agent: target.agent_name().map(Into::into),
-            mounted: mounted.collect(),
-            pulls,
-            ended: matches!(&*phase, "Succeeded" | "Failed"),
-        };
-        Some((target.team.into(), kept))
-    }
-
-    /// Whether time alone may change what is to be said.
-    #[must_use]
-    pub fn is_pulling(&self) -> bool {
-        !self.ended
-            && self
-                .pulls
-                .iter()
-                .any(|(_, pull)| matches!(pull, Pull::Running { .. }))
-    }
-}
-
-impl Pull {
-    /// Reads the status of an init container; nothing where it succeeded.
-    fn read(status: &Value) -> Option<Self> {
-        let at = |pointer: &str| status.pointer(pointer).unwrap_or(&Value::Null);
-        let (ended, last) = (at("/state/terminated"), at("/lastState/terminated"));
-        if ended.is_object() {
-            return (ended["exitCode"] != 0).then(|| Self::Failed {
-                words: last_words(ended),
-            });
-        }
-        if let Some(why) = at("/state/waiting/reason").as_str() {
-            if last.is_object() {
-                return Some(Self::Failed {
-                    words: last_words(last),
-                });
-            }
-            // The kubelet's own words: the image, a Secret or a ConfigMap is missing.
-            let stuck = why.starts_with("Err")
-                || why.ends_with("BackOff")
-                || why.ends_with("Error")
-                || why == "InvalidImageName";
-            let message = at("/state/waiting/message").as_str().unwrap_or_default();
-            return Some(if stuck {
-                Self::Failed {
-                    words: shortened(&format!("{why}: {message}")),
-                }
-            } else {
-                Self::Pending
-            });
-        }
-        let Some(started) = at("/state/running/startedAt").as_str() else {
-            return Some(Self::Pending);
-        };
-        if last.is_object() {
-            return Some(Self::Failed {
-                words: last_words(last),
-            });
-        }
-        let since = started
-            .parse::<k8s_openapi::jiff::Timestamp>()
-            .map_or(i64::MAX, k8s_openapi::jiff::Timestamp::as_second);
-        Some(Self::Running { since })
-    }
-}
-
-/// What a container said last, or how it ended.
-fn last_words(terminated: &Value) -> Box<str> {
-    let message = terminated["message"].as_str().unwrap_or_default().trim();
-    if message.is_empty() {
-        let reason = terminated["reason"].as_str().unwrap_or("Error");
-        return format!("{reason}, exit code {}", terminated["exitCode"]).into();
-    }
-    shortened(message.lines().last().unwrap_or_default())
-}
-
-fn shortened(words: &str) -> Box<str> {
-    words.trim().chars().take(WORDS_MAX).collect()
 }
 
 impl Coverage {
@@ -263,22 +125,6 @@ impl Coverage {
     }
 }
 
-impl AgentPod {
-    /// Why the Pod's skills do not arrive. `pullers` has the skill of each puller.
-    fn failure(&self, now: i64, pullers: &HashMap<String, &SkillName>) -> Option<String> {
-        self.pulls.iter().find_map(|(container, pull)| {
-            let skill = pullers.get(&**container)?;
-            match pull {
-                Pull::Failed { words } => Some(format!("skill {skill}: {}", Shown(words))),
-                Pull::Running { since } if now.saturating_sub(*since) > PULL_MAX_SECONDS && !self.ended => {
-                    Some(format!("skill {skill}: its puller has been running for more than {PULL_MAX_SECONDS} s"))
-                }
-                _ => None,
-            }
-        })
-    }
-}
-
 fn named(troubles: &[Trouble], with_reasons: bool) -> String {
     let name = |trouble: &Trouble| {
         if with_reasons {
@@ -297,9 +143,9 @@ fn named(troubles: &[Trouble], with_reasons: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Group;
+    use crate::api::{Group, Keys};
     use crate::team::Identity;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn team() -> Team {
         let oci =
@@ -394,6 +240,67 @@ mod tests {
             said(&pod("lead", &["web", "report"], &pulling(&image)), 0)
                 .message
                 .contains("ImagePullBackOff: no such image")
+        );
+    }
+
+    #[test]
+    fn the_puller_of_all_skills_says_which_of_them_fail() {
+        let words = "skill web: not found\nskill report: unauthorized\n";
+        let state = json!({"state": {"terminated": {"exitCode": 1, "message": words}}});
+        let mut status = pulling(&state);
+        status["initContainerStatuses"][1]["name"] = json!("pull-skills");
+        let condition = said(&pod("lead", &["web", "report"], &status), 0);
+        assert_eq!(condition.reason, "PullsFailing");
+        assert!(
+            condition.message.ends_with("p: init container pull-skills: \"skill web: not found; skill report: unauthorized\""),
+            "{}",
+            condition.message
+        );
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_mounted_is_told_with_what_to_do() {
+        let waiting = |reason: &str, message: &str| {
+            json!({"phase": "Pending", "containerStatuses": [
+                {"name": "main", "state": {"waiting": {"reason": reason, "message": message}}}]})
+        };
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let image = |message: &str| {
+            let images = [
+                ("web", format!("ghcr.io/x/web:1@{digest}")),
+                ("report", "ghcr.io/x/report:1".to_owned()),
+            ];
+            let mounts = images.each_ref().map(|(name, _)| json!({"name": format!("skill-{name}"), "mountPath": format!("/var/claude-skills/{name}")}));
+            let volumes = images.map(|(name, reference)| json!({"name": format!("skill-{name}"), "image": {"reference": reference}}));
+            let object = json!({
+                "metadata": {"name": "p", "labels": {"kagents.dev/agent-team": "t", "kagents.dev/agent": "lead"}},
+                "spec": {"containers": [{"name": "main", "image": "agent:1", "volumeMounts": mounts}], "volumes": volumes},
+                "status": waiting("ImagePullBackOff", message),
+            });
+            let (_, pod) = AgentPod::read(&object, &Keys::of(&Group::default())).unwrap();
+            said(&pod, 0)
+        };
+        let said = image(
+            "Back-off pulling image \"ghcr.io/x/report:1\": ErrImagePull: rpc error: code = Unknown desc = failed to pull and unpack image \"ghcr.io/x/report:1\": mismatched image rootfs and manifest layers",
+        );
+        assert_eq!((said.status, said.reason), ("False", "PullsFailing"));
+        assert_eq!(
+            said.message,
+            "1 of 1 Pods cannot get their skills: p: skill report: \"ghcr.io/x/report:1\" was pushed with oras and cannot be mounted; use delivery oras or puller"
+        );
+        let said = image(&format!(
+            "failed to pull image \"ghcr.io/x/web@{digest}\": not found"
+        ));
+        assert!(
+            said.message
+                .contains("skill web: \"ImagePullBackOff: failed to pull image"),
+            "{}",
+            said.message
+        );
+        // The agent's own image is not a skill.
+        assert_eq!(
+            image("Back-off pulling image \"agent:1\"").reason,
+            "Delivered"
         );
     }
 

@@ -56,7 +56,8 @@ pub(super) fn free_skills_puller(is_taken: impl Fn(&str) -> bool) -> String {
 }
 
 /// Whether an init container of this name pulls skills together.
-pub(super) fn is_skills_puller(name: &str) -> bool {
+#[must_use]
+pub fn is_skills_puller(name: &str) -> bool {
     name.strip_prefix(SKILLS_PULLER).is_some_and(|rest| {
         rest.is_empty()
             || rest
