@@ -264,13 +264,17 @@ fn every_page_names_only_what_exists() {
 
 #[test]
 fn the_definitions_in_the_manifests_are_those_of_the_types() {
-    for group in ["kagents.dev", "claude.amcheste.io"] {
+    for (directory, group) in [
+        ("manifests/crd", "kagents.dev"),
+        ("manifests/crd", "claude.amcheste.io"),
+        ("manifests/chart/crds", "kagents.dev"),
+    ] {
         let definition = group.parse::<Group>().unwrap().definition();
         let expected = yaml::to_string(&serde_json::to_value(definition).unwrap());
-        let file = path(&format!("manifests/crd/agentteams.{group}.yaml"));
+        let file = format!("{directory}/agentteams.{group}.yaml");
         assert!(
-            std::fs::read_to_string(file).unwrap() == expected,
-            "the CustomResourceDefinition of {group} is not up to date; run `make manifests`"
+            std::fs::read_to_string(path(&file)).unwrap() == expected,
+            "{file} is not up to date; run `make manifests`"
         );
     }
 }

@@ -4,16 +4,25 @@ use std::sync::Once;
 
 use serde_json::{Value, json};
 
-use crate::render::{assert_same, find, kustomize, objects, own_kustomization, path, pod};
+use crate::render::{
+    assert_same, find, kustomize, objects, own_kustomization, path, pod, relative,
+};
 use crate::rig::{Output, Rig};
+use crate::tools::{foreign_definitions, helm_template};
 
-/// The control plane of these tests, in which nothing is installed but the webhook's namespace.
-fn rig() -> &'static Rig {
+/// The control plane of these tests, in which nothing is installed but the webhook's namespace and what others define.
+pub fn rig() -> &'static Rig {
     static ONCE: Once = Once::new();
     let rig = Rig::get();
     ONCE.call_once(|| {
         let namespace = path("manifests/base/namespace.yaml").display().to_string();
         rig.kubectl(&["apply", "-f", &namespace], "").success();
+        for definition in foreign_definitions() {
+            rig.kubectl(&["create", "-f", "-"], &definition.to_string())
+                .success();
+        }
+        rig.kubectl(&["wait", "--for=condition=Established", "crd", "--all"], "")
+            .success();
         let account = "create serviceaccount agentteam-webhook -n agentteam-system --save-config";
         let account: Vec<_> = account.split(' ').collect();
         rig.kubectl(&account, "").success();
@@ -29,13 +38,14 @@ fn dry_run(objects: &[Value]) -> Output {
 }
 
 #[track_caller]
-fn is_accepted(objects: &[Value]) {
+pub fn is_accepted(objects: &[Value]) {
     let output = dry_run(objects);
     assert_eq!(output.stderr, "", "{}", output.stdout);
     assert_eq!(output.success().lines().count(), objects.len());
 }
 
-fn rendered(resource: &str, components: &[&str]) -> Vec<Value> {
+/// One of our kustomizations with components.
+pub fn rendered(resource: &str, components: &[&str]) -> Vec<Value> {
     let dir = own_kustomization(resource, components);
     kustomize(rig(), dir.path())
 }
@@ -53,9 +63,32 @@ fn the_policy() {
 }
 
 #[test]
-fn the_base_and_the_default_overlay() {
+fn the_base_and_the_overlays() {
     is_accepted(&kustomize(rig(), &path("manifests/base")));
     is_accepted(&kustomize(rig(), &path("manifests/overlays/self-signed")));
+    is_accepted(&kustomize(rig(), &path("manifests/overlays/cert-manager")));
+}
+
+#[test]
+fn the_components() {
+    is_accepted(&rendered("manifests/base", &["tls-files"]));
+    for overlay in ["self-signed", "cert-manager"] {
+        let overlay = format!("manifests/overlays/{overlay}");
+        is_accepted(&rendered(&overlay, &["service-monitor"]));
+        is_accepted(&rendered(
+            &overlay,
+            &["service-monitor", "claude-amcheste-io"],
+        ));
+    }
+}
+
+#[test]
+fn the_chart() {
+    for mode in ["selfSigned", "certManager"] {
+        let chart = path("manifests/chart");
+        let flag = format!("certificates.mode={mode}");
+        is_accepted(&helm_template(&chart, &["--include-crds", "--set", &flag]).unwrap());
+    }
 }
 
 #[test]
@@ -98,7 +131,10 @@ fn its_pods_satisfy_pod_security_restricted() {
 
 #[test]
 fn the_component_of_the_older_group_changes_the_group_everywhere_and_nothing_else() {
-    for overlay in ["manifests/overlays/self-signed"] {
+    for overlay in [
+        "manifests/overlays/self-signed",
+        "manifests/overlays/cert-manager",
+    ] {
         let ours = kustomize(rig(), &path(overlay));
         let mut older = rendered(overlay, &["claude-amcheste-io"]);
         is_accepted(&older);
@@ -124,32 +160,49 @@ fn the_component_of_the_older_group_changes_the_group_everywhere_and_nothing_els
     }
 }
 
-/// One place says which image, and an image of one's own comes from a kustomization of one's own, too.
+/// One place says which image, and Pods with delivery `puller` get the same.
 #[test]
 fn the_image_is_set_in_one_place() {
-    let version = env!("CARGO_PKG_VERSION");
+    let image = format!("localhost/agentteam-webhook:{}", env!("CARGO_PKG_VERSION"));
     for overlay in ["self-signed", "cert-manager"] {
-        let directory = path("manifests/overlays").join(overlay);
-        let objects = kustomize(rig(), &directory);
-        assert_eq!(
-            image(&objects),
-            &json!(format!("localhost/agentteam-webhook:{version}"))
-        );
-
-        let dir = own_kustomization(&format!("manifests/overlays/{overlay}"), &[]);
-        let file = dir.path().join("kustomization.yaml");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let own = "images:\n  - {name: localhost/agentteam-webhook, newName: registry.example/webhook, newTag: v1}\n";
-        std::fs::write(&file, text + own).unwrap();
-        assert_eq!(
-            image(&kustomize(rig(), dir.path())),
-            &json!("registry.example/webhook:v1")
-        );
+        let objects = kustomize(rig(), &path("manifests/overlays").join(overlay));
+        assert_eq!(images(&objects), [image.as_str(), image.as_str()]);
     }
 }
 
-fn image(objects: &[Value]) -> &Value {
-    &find(objects, "Deployment", "agentteam-webhook")["spec"]["template"]["spec"]["containers"][0]["image"]
+/// The kustomization that the README shows, with the ways to our own directories as they are from elsewhere.
+#[test]
+fn a_kustomization_of_ones_own() {
+    let readme = std::fs::read_to_string(path("manifests/README.md")).unwrap();
+    let start = readme.find("apiVersion: kustomize").unwrap();
+    let (shown, _) = readme[start..].split_once("```").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = shown.to_owned();
+    for place in [
+        "manifests/overlays/self-signed",
+        "manifests/components/service-monitor",
+    ] {
+        assert!(text.contains(place));
+        text = text.replace(place, &relative(&dir, place));
+    }
+    std::fs::write(dir.path().join("kustomization.yaml"), text).unwrap();
+
+    let objects = kustomize(rig(), dir.path());
+
+    is_accepted(&objects);
+    let image = "registry.example/agentteam-webhook:0.1.0";
+    assert_eq!(images(&objects), [image, image]);
+    find(&objects, "ServiceMonitor", "agentteam-webhook");
+    assert_eq!(objects[0]["kind"], "MutatingWebhookConfiguration");
+}
+
+/// The image of the Deployment, and that which it gives to Pods.
+fn images(objects: &[Value]) -> [&str; 2] {
+    let container = &find(objects, "Deployment", "agentteam-webhook")["spec"]["template"]["spec"]["containers"]
+        [0];
+    let mut env = container["env"].as_array().unwrap().iter();
+    let given = env.find(|variable| variable["name"] == "AGENTTEAM_WEBHOOK_WEBHOOK_IMAGE");
+    [&container["image"], &given.unwrap()["value"]].map(|image| image.as_str().unwrap())
 }
 
 /// The objects in a file of this repository.

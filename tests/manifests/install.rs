@@ -104,12 +104,7 @@ async fn what_is_installed_can_be_applied_again_and_taken_away() {
     rig.kubectl(&create, &unlabelled.to_string()).success();
 
     // What the webhook or cainjector wrote stays when the manifests are applied again, as for an upgrade.
-    let authority = ByteString(
-        Identity::make(&["127.0.0.1", "localhost", "kubernetes.default.svc"])
-            .unwrap()
-            .ca
-            .into_bytes(),
-    );
+    let authority = ByteString(Identity::make(&["webhook"]).unwrap().ca.into_bytes());
     for kind in [
         "mutatingwebhookconfiguration",
         "validatingwebhookconfiguration",

@@ -19,11 +19,18 @@
 mod identity;
 #[path = "../common/process.rs"]
 mod process;
+#[path = "../cluster/registration.rs"]
+mod registration;
 #[path = "../cluster/rig.rs"]
 mod rig;
+#[path = "../cluster/webhook.rs"]
+mod webhook;
 
 mod accepted;
+mod cainjector;
+mod chart;
 mod install;
 mod render;
 mod rights;
 mod settings;
+mod tools;

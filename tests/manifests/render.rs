@@ -44,7 +44,7 @@ pub fn own_kustomization(resource: &str, components: &[&str]) -> TempDir {
 }
 
 /// The way to a place in this repository: a kustomization takes no absolute path.
-fn relative(from: &TempDir, name: &str) -> String {
+pub fn relative(from: &TempDir, name: &str) -> String {
     let from = from.path().canonicalize().unwrap();
     let up = "../".repeat(from.components().count() - 1);
     let target = path(name).canonicalize().unwrap();
@@ -62,9 +62,25 @@ pub fn assert_same(found: &[Value], expected: &[Value]) {
     let names = |objects: &BTreeMap<String, &Value>| objects.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&found), names(&expected));
     for (name, object) in found {
-        let [found, expected] = [object, expected[&name]].map(yaml::to_string);
+        let [found, expected] =
+            [object, expected[&name]].map(|object| yaml::to_string(&sorted(object)));
         let difference = TextDiff::from_lines(&expected, &found);
         assert!(found == expected, "{name}:\n{}", difference.unified_diff());
+    }
+}
+
+/// The same with the keys of every map in order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        Value::Object(fields) => {
+            let fields: BTreeMap<_, _> = fields.iter().collect();
+            let fields = fields.into_iter();
+            fields
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect()
+        }
+        other => other.clone(),
     }
 }
 

@@ -1,0 +1,49 @@
+//! Helm, cert-manager's cainjector, and the definitions of objects that others define: `tests/manifests/tools`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::process::programs;
+use crate::render::objects;
+
+/// What the script built, or had built.
+pub fn tool(name: &str) -> PathBuf {
+    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+    let directory = TOOLS.get_or_init(|| programs("tests/manifests/tools/build.sh").unwrap());
+    directory.join(name)
+}
+
+/// The definitions of Certificates, Issuers and ServiceMonitors, as those ship them to whom they belong.
+pub fn foreign_definitions() -> Vec<Value> {
+    let files = std::fs::read_dir(tool("crds")).unwrap();
+    let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let definitions: Vec<_> = texts.flat_map(|text| objects(&text)).collect();
+    assert_eq!(definitions.len(), 3);
+    definitions
+}
+
+/// What `helm template` makes of the chart in a directory, with these flags; or what is wrong with them.
+pub fn helm_template(chart: &Path, flags: &[&str]) -> Result<Vec<Value>, String> {
+    // A person's own Helm must not decide what is tested.
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(tool("helm"))
+        .args([
+            "template",
+            "agentteam-webhook",
+            "--namespace",
+            "agentteam-system",
+        ])
+        .arg(chart)
+        .args(flags)
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    if output.status.success() {
+        Ok(objects(str::from_utf8(&output.stdout).unwrap()))
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
