@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::accepted::{is_accepted, rendered, rig};
+use crate::elsewhere::rendered_with;
 use crate::identity::Identity;
 use crate::render::{assert_same, find, kustomize, objects, path};
 use crate::tools::helm_template;
@@ -54,30 +56,25 @@ fn with_a_service_monitor_it_is_the_component_of_that_name() {
     assert_same(&found, &without_namespace(expected));
 }
 
-/// The overlay for this is a person's own; what it needs of ours is the component, and the authority in each entry.
+/// A chart is given no key, so the Secret is there already.
 #[test]
-fn with_a_certificate_from_elsewhere_it_is_the_component_for_that() {
-    let mut expected = rendered("manifests/overlays/self-signed", &["tls-files"]);
-    expected.retain(|object| object["metadata"]["name"] != "agentteam-webhook-tls");
-    let authority = Identity::make(&["webhook"]).unwrap().ca;
-    let bundle = json!(k8s_openapi::ByteString(authority.clone().into_bytes()));
-    for object in &mut expected {
-        let entries = object.get_mut("webhooks").and_then(Value::as_array_mut);
-        for entry in entries.into_iter().flatten() {
-            entry["clientConfig"]["caBundle"] = bundle.clone();
-        }
-    }
+fn with_a_certificate_from_elsewhere_it_is_the_overlay_for_that() {
+    let identity = Identity::make(&["webhook"]).unwrap();
+    let mut expected = without_namespace(rendered_with(&identity));
+    expected.retain(|object| object["kind"] != "Secret");
 
-    let values = tempfile::NamedTempFile::new().unwrap();
-    let given = json!({"certificates": {"mode": "files", "caBundle": authority}});
-    std::fs::write(values.path(), given.to_string()).unwrap();
+    let given = json!({"certificates": {"mode": "files", "caBundle": identity.ca}});
+    let values = values(&given);
     let found = chart(&["--values", values.path().to_str().unwrap()]);
 
-    assert_same(
-        &sorted_env(found.clone()),
-        &sorted_env(without_namespace(expected)),
-    );
+    assert_same(&found, &expected);
     is_accepted(&found);
+}
+
+fn values(given: &Value) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), given.to_string()).unwrap();
+    file
 }
 
 /// In which order a container's variables stand means nothing, as long as none is made of another.
@@ -97,7 +94,6 @@ fn sorted_env(mut objects: Vec<Value>) -> Vec<Value> {
 /// All that the values may say at once, and where it goes.
 #[test]
 fn every_value_has_its_effect() {
-    let values = tempfile::NamedTempFile::new().unwrap();
     let given = json!({
         "replicas": 3,
         "image": {"repository": "registry.example/webhook", "tag": "v1", "pullPolicy": "Always"},
@@ -115,7 +111,7 @@ fn every_value_has_its_effect() {
         "networkPolicy": {"enabled": false},
         "serviceMonitor": {"enabled": true},
     });
-    std::fs::write(values.path(), given.to_string()).unwrap();
+    let values = values(&given);
 
     let found = chart(&["--values", values.path().to_str().unwrap()]);
 

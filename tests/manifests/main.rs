@@ -29,6 +29,7 @@ mod webhook;
 mod accepted;
 mod cainjector;
 mod chart;
+mod elsewhere;
 mod install;
 mod render;
 mod rights;
