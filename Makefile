@@ -7,6 +7,8 @@ SHELL := /bin/bash
 # Programs that are built once and kept outside the source tree.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentteam-webhook
 CARGO_DENY := $(CACHE)/tools/cargo-deny-0.20.2/bin/cargo-deny
+MKDOCS_HOME := $(CACHE)/tools/mkdocs-$(firstword $(shell cksum docs/requirements.txt))
+MKDOCS := $(MKDOCS_HOME)/bin/mkdocs
 
 .PHONY: help
 help: ## List the targets
@@ -54,6 +56,11 @@ manifests: ## Generate the CustomResourceDefinitions, of both groups, from the R
 reference: ## Generate the reference of flags from the command line's own definition
 	UPDATE_REFERENCE=1 cargo test --locked --test reference
 
+.PHONY: docs
+docs: $(MKDOCS) ## Build the site of docs/ into target/site; a broken link or a page outside the nav fails
+	@# Not with --quiet, which would have --strict count no warnings.
+	@NO_MKDOCS_2_WARNING=1 $(MKDOCS) build
+
 .PHONY: bench
 bench: ## Measure: admission in this process, start-up, size
 	cargo bench --locked --bench admission --bench figures
@@ -63,7 +70,7 @@ bench-controller: assets ## Measure the controller on a real API server with 10,
 	cargo bench --locked --bench controller
 
 .PHONY: lint
-lint: assets $(CARGO_DENY) ## Check formatting, lints, docs, licences, sources, and the manifests by a real API server
+lint: assets $(CARGO_DENY) docs ## Check formatting, lints, docs, licences, sources, and the manifests by a real API server
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items
@@ -73,3 +80,9 @@ lint: assets $(CARGO_DENY) ## Check formatting, lints, docs, licences, sources, 
 $(CARGO_DENY):
 	@echo "building cargo-deny into $(CACHE)/tools, once (4 minutes on 2 cores)" >&2
 	cargo install cargo-deny --quiet --locked --version 0.20.2 --root $(CACHE)/tools/cargo-deny-0.20.2
+
+$(MKDOCS):
+	@echo "installing MkDocs into $(CACHE)/tools, once (half a minute)" >&2
+	rm -rf $(MKDOCS_HOME)
+	python3 -m venv $(MKDOCS_HOME)
+	$(MKDOCS_HOME)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement docs/requirements.txt

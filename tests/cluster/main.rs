@@ -21,6 +21,7 @@
 mod contract;
 mod controller;
 mod definition;
+mod documentation;
 mod examples;
 mod foreign;
 #[path = "../common/identity.rs"]
@@ -30,6 +31,8 @@ mod modes;
 mod operator;
 mod original;
 mod outage;
+#[path = "../common/pages.rs"]
+mod pages;
 #[path = "../common/process.rs"]
 mod process;
 mod registration;
@@ -39,5 +42,7 @@ mod scene;
 mod smoke;
 mod supervised;
 mod team_table;
+#[path = "../common/tools.rs"]
+mod tools;
 mod validation;
 mod webhook;

@@ -1,0 +1,95 @@
+//! The command blocks of the documentation, as far as they need no node.
+//!
+//! What a page says of `ghcr.io/example` and `registry.example.com` happens in two registries of the test, of which the second
+//! asks for a password, and one account both pushes and pulls. The group of AgentTeam is named in full, because this cluster has two.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::pages::Place;
+use crate::process::programs;
+use crate::scene::Scene;
+use crate::tools::{Registry, tool};
+
+const PASSWORD: &str = "correct-horse";
+
+async fn run(page: &str) {
+    let public = Registry::start();
+    let private = Registry::start_at("127.0.0.1:0", None, Some(("reader", PASSWORD)));
+    // ORAS speaks plain HTTP to this name unasked.
+    let [public, private] =
+        [&public, &private].map(|registry| registry.address.replace("127.0.0.1", "localhost"));
+    // The examples name the others.
+    let allowed = format!("{public}/*,{private}/*,ghcr.io/*,registry.example.com/*");
+    let scene = Scene::new("pages", &["--allowed-registries", &allowed]).await;
+
+    let directory = tempfile::tempdir().unwrap();
+    let bin = directory.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let assets = programs("tests/cluster/assets/build.sh").unwrap();
+    for (name, program) in [
+        (
+            "agentteam-webhook",
+            Path::new(env!("CARGO_BIN_EXE_agentteam-webhook")),
+        ),
+        ("kubectl", &assets.join("kubectl")),
+        ("oras", &tool("oras")),
+    ] {
+        symlink(program, bin.join(name)).unwrap();
+    }
+    let kubeconfig = scene.rig.admin_kubeconfig(&scene.namespace);
+    let place = Place {
+        directory: directory.path(),
+        has_node: false,
+        instead: &[
+            ("ghcr.io/example", format!("{public}/example")),
+            ("registry.example.com", private),
+            ("--username writer", "--username reader".to_owned()),
+            (
+                "agentteam research",
+                "agentteam.kagents.dev research".to_owned(),
+            ),
+        ],
+        environment: &[
+            (
+                "PATH",
+                format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()),
+            ),
+            ("KUBECONFIG", kubeconfig.display().to_string()),
+            ("AGENTTEAM_WEBHOOK_ALLOWED_REGISTRIES", allowed),
+            ("READER_PASSWORD", PASSWORD.to_owned()),
+            ("WRITER_PASSWORD", PASSWORD.to_owned()),
+        ],
+    };
+    place.run(page);
+}
+
+#[tokio::test]
+async fn the_readme() {
+    run("README.md").await;
+}
+
+#[tokio::test]
+async fn examples() {
+    run("examples/README.md").await;
+}
+
+#[tokio::test]
+async fn manifests() {
+    run("manifests/README.md").await;
+}
+
+#[tokio::test]
+async fn how_to_install() {
+    run("docs/how-to/install.md").await;
+}
+
+#[tokio::test]
+async fn how_to_label_a_workload() {
+    run("docs/how-to/label-your-own-workload.md").await;
+}
+
+#[tokio::test]
+async fn how_to_author_skills() {
+    run("docs/how-to/author-skills.md").await;
+}
