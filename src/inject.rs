@@ -145,16 +145,21 @@ pub fn inject(
         let means = delivery.means(settings, server)?;
         pull_secrets = pull_secrets_of(team)?;
         let pullers = Pullers::new(pod, container, &settings.puller, &pull_secrets, server);
-        init_containers = match means {
-            Means::Oras => pulls.iter().map(|pull| pullers.oras(pull)).collect(),
-            Means::Puller(image) => vec![pullers.own(pod, image, &pulls)],
-            Means::Image => Vec::new(),
+        let shared;
+        (init_containers, shared) = match means {
+            Means::Oras => {
+                let containers = pulls.iter().map(|pull| pullers.oras(pull));
+                (containers.collect(), pullers.volumes(1))
+            }
+            Means::Puller(image) => {
+                let container = pullers.own(pod, image, &pulls);
+                (vec![container], pullers.volumes(pulls.len()))
+            }
+            Means::Image => (Vec::new(), Vec::new()),
         };
-        if !init_containers.is_empty() {
-            for volume in pullers.volumes() {
-                if existing_volume(pod, volume.name, volume.kind)?.is_none() {
-                    volumes.push(json!({"name": volume.name, (volume.kind): volume.source}));
-                }
+        for volume in shared {
+            if existing_volume(pod, volume.name, volume.kind)?.is_none() {
+                volumes.push(json!({"name": volume.name, (volume.kind): volume.source}));
             }
         }
     }

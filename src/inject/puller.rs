@@ -70,15 +70,15 @@ impl<'a> Pullers<'a> {
         }
     }
 
-    /// The volumes that the pullers need besides those of the skills.
-    pub(super) fn volumes(&self) -> Vec<SharedVolume> {
+    /// The volumes that the pullers need besides those of the skills, of which so many are pulled at once.
+    pub(super) fn volumes(&self, at_once: usize) -> Vec<SharedVolume> {
         let volume = |name, kind, source| SharedVolume { name, kind, source };
         let empty = |limit: &str| json!({"sizeLimit": limit});
         let mut volumes = vec![
             volume(
                 TEMPORARY_VOLUME,
                 "emptyDir",
-                empty(self.settings.size_limit.as_str()),
+                empty(&self.settings.size_limit.times(at_once)),
             ),
             volume(NO_TOKEN_VOLUME, "emptyDir", empty("1Mi")),
         ];
