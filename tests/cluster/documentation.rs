@@ -93,3 +93,8 @@ async fn how_to_label_a_workload() {
 async fn how_to_author_skills() {
     run("docs/how-to/author-skills.md").await;
 }
+
+#[tokio::test]
+async fn how_to_choose_a_delivery() {
+    run("docs/how-to/choose-a-delivery.md").await;
+}

@@ -21,13 +21,14 @@ use std::process::Command;
 
 /// The pages that are run: on the test cluster, which has an API server and no node, and on a node with the blocks that
 /// need one.
-pub const RUN: [&str; 6] = [
+pub const RUN: [&str; 7] = [
     "README.md",
     "examples/README.md",
     "manifests/README.md",
     "docs/how-to/install.md",
     "docs/how-to/label-your-own-workload.md",
     "docs/how-to/author-skills.md",
+    "docs/how-to/choose-a-delivery.md",
 ];
 
 /// What of the repository the commands find in their directory.
