@@ -10,6 +10,7 @@ pub mod crd;
 pub mod inject;
 pub mod serve;
 pub mod settings;
+pub mod tls;
 pub mod validate;
 
 use std::io::{self, Read};

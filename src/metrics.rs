@@ -58,6 +58,16 @@ pub struct Metrics {
     teams_last_event: Gauge,
     invalid_team_files: Gauge,
     certificate_expiry: Gauge,
+    authority_expiry: Gauge,
+}
+
+/// What is counted of certificates, whatever their mode.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateMetrics {
+    /// Attempts to keep the certificate, or the `caBundle`s, that failed.
+    pub errors: Counter,
+    /// Writes of the `caBundle` of a configuration.
+    pub bundle_writes: Counter,
 }
 
 /// What is read anew for each scrape.
@@ -71,10 +81,20 @@ pub struct Readings {
     pub invalid_team_files: i64,
     /// When the certificate ends, in seconds since 1970.
     pub certificate_expiry: i64,
+    /// When the authority of that certificate ends, in seconds since 1970.
+    pub authority_expiry: i64,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(&CertificateMetrics::default())
+    }
+}
+
+impl Metrics {
+    /// The metrics of a process, with what its certificate counts.
+    #[must_use]
+    pub fn new(certificates: &CertificateMetrics) -> Self {
         let mut registry = Registry::with_prefix("agentteam_webhook");
         let requests = Family::<Outcome, Counter>::default();
         registry.register(
@@ -106,6 +126,16 @@ impl Default for Metrics {
             "Pods of the team whose skills cannot be pulled; none where there are none, told by the leader",
             failing_pulls.clone(),
         );
+        registry.register(
+            "certificate_errors",
+            "Attempts to keep the certificate, or the caBundles, that failed",
+            certificates.errors.clone(),
+        );
+        registry.register(
+            "ca_bundle_writes",
+            "Writes of the caBundle of a webhook configuration; many mean that another program writes it too",
+            certificates.bundle_writes.clone(),
+        );
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::<i64, AtomicI64>::default();
             registry.register(name, help, gauge.clone());
@@ -123,7 +153,11 @@ impl Default for Metrics {
         );
         let certificate_expiry = gauge(
             "certificate_expiry_timestamp_seconds",
-            "When the certificate that is served ends",
+            "When the certificate that is served ends; 0 while there is none",
+        );
+        let authority_expiry = gauge(
+            "authority_expiry_timestamp_seconds",
+            "When the authority of the certificate that is served ends; 0 where it is somebody else's",
         );
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version that is running", build);
@@ -139,11 +173,10 @@ impl Default for Metrics {
             teams_last_event,
             invalid_team_files,
             certificate_expiry,
+            authority_expiry,
         }
     }
-}
 
-impl Metrics {
     /// Counts an answer.
     pub fn answered(&self, decision: &'static str, reason: &'static str, took: Duration) {
         self.requests
@@ -192,6 +225,7 @@ impl Metrics {
         self.teams_last_event.set(readings.teams_last_event);
         self.invalid_team_files.set(readings.invalid_team_files);
         self.certificate_expiry.set(readings.certificate_expiry);
+        self.authority_expiry.set(readings.authority_expiry);
         let mut out = String::new();
         // Writing to a String has no way to fail.
         let _ = text::encode(&mut out, &self.registry);

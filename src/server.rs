@@ -14,6 +14,7 @@ use axum::Router;
 use axum::routing::post;
 
 use crate::certs::Served;
+use crate::clock::unix_seconds;
 use crate::inject::{ServerVersion, Settings};
 use crate::metrics::{Metrics, Readings};
 use crate::teams::Teams;
@@ -58,7 +59,7 @@ impl App {
             settings,
             teams,
             server_version: ArcSwapOption::empty(),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(&certificate.metrics),
             certificate,
             last_event: Arc::default(),
             invalid_team_files: Arc::default(),
@@ -75,7 +76,8 @@ impl App {
         if self.draining.load(Ordering::Relaxed) {
             return Err("shutting down".to_owned());
         }
-        self.teams.sync.check()
+        self.teams.sync.check()?;
+        self.certificate.check(unix_seconds())
     }
 
     fn readings(&self) -> Readings {
@@ -84,6 +86,7 @@ impl App {
             teams_last_event: self.last_event.get(),
             invalid_team_files: self.invalid_team_files.load(Ordering::Relaxed),
             certificate_expiry: self.certificate.not_after(),
+            authority_expiry: self.certificate.authority_not_after(),
         }
     }
 }

@@ -79,6 +79,7 @@ impl Files {
                 Ok(content) if content == seen => continue,
                 Ok(content) => content,
                 Err(error) => {
+                    served.metrics.errors.inc();
                     tracing::warn!(%error, "the certificate's files cannot be read; the one in use stays");
                     continue;
                 }
@@ -92,6 +93,7 @@ impl Files {
                     );
                 }
                 Err(error) => {
+                    served.metrics.errors.inc();
                     tracing::warn!(%error, "the certificate's files changed and cannot be used; the one in use stays");
                 }
             }

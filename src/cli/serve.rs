@@ -16,9 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::settings::SettingsArgs;
-use crate::certs::authority::{self, Authority};
-use crate::certs::files::Files;
-use crate::certs::{Leaf, Served};
+use super::tls::TlsArgs;
 use crate::controller::Controller;
 use crate::controller::lease::{self, Candidate};
 use crate::server::listen::{Server, tls};
@@ -92,50 +90,6 @@ pub struct Serve {
     log: LogArgs,
 }
 
-/// The certificate.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "TLS")]
-struct TlsArgs {
-    /// The server's certificate and those that lead to its authority, in PEM; read again when it changes
-    #[arg(
-        long,
-        env = "AGENTTEAM_WEBHOOK_TLS_CERT_FILE",
-        value_name = "FILE",
-        requires = "tls_key_file"
-    )]
-    tls_cert_file: Option<PathBuf>,
-
-    /// The key of the certificate, in PEM
-    #[arg(
-        long,
-        env = "AGENTTEAM_WEBHOOK_TLS_KEY_FILE",
-        value_name = "FILE",
-        requires = "tls_cert_file"
-    )]
-    tls_key_file: Option<PathBuf>,
-
-    /// The names that a certificate made in memory is for, divided by commas
-    #[arg(
-        long,
-        env = "AGENTTEAM_WEBHOOK_TLS_NAMES",
-        value_name = "NAME",
-        value_delimiter = ',',
-        default_value = "localhost,127.0.0.1,::1",
-        conflicts_with = "tls_cert_file"
-    )]
-    tls_names: Vec<String>,
-
-    /// Write the certificate of the authority that was made in memory here, in PEM; - is stdout
-    #[arg(
-        long,
-        env = "AGENTTEAM_WEBHOOK_TLS_CA_OUT",
-        value_name = "FILE",
-        default_value = "-",
-        conflicts_with = "tls_cert_file"
-    )]
-    tls_ca_out: PathBuf,
-}
-
 /// Logs.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logs")]
@@ -182,11 +136,14 @@ impl Serve {
                 "this ORAS has known security holes; set --skill-puller-image to v1.3.3 or newer"
             );
         }
-        let certificate = self.tls.certificate()?;
-        let client = match &self.teams {
-            Some(_) => None,
-            None => Some(client().await?),
+        let cluster = if self.teams.is_none() || self.tls.needs_cluster() {
+            Some(client().await?)
+        } else {
+            None
         };
+        let certificate = self.tls.certificate(cluster.as_ref())?;
+        // With teams from files, all else is done without a cluster.
+        let client = cluster.filter(|_| self.teams.is_none());
         let live = client
             .clone()
             .map(|client| Live::new(client, &self.settings.api_group));
@@ -294,38 +251,6 @@ impl Serve {
         };
         tokio::spawn(controller.run(leadership));
         tokio::spawn(campaign)
-    }
-}
-
-impl TlsArgs {
-    /// The certificate to serve, and the task that keeps it fresh.
-    fn certificate(&self) -> Result<Arc<Served>> {
-        if let (Some(certificate), Some(key)) = (&self.tls_cert_file, &self.tls_key_file) {
-            let files = Files {
-                certificate: certificate.clone(),
-                key: key.clone(),
-            };
-            let content = files.read()?;
-            let served = Arc::new(Served::new(files.leaf(&content)?));
-            tokio::spawn(files.watch(content, Arc::clone(&served)));
-            return Ok(served);
-        }
-        let authority = Authority::new(self.tls_names.clone())?;
-        let leaf: Leaf = authority.issue()?;
-        let renew_at = leaf.renew_at();
-        if self.tls_ca_out.as_os_str() == "-" {
-            print!("{}", authority.certificate());
-        } else {
-            std::fs::write(&self.tls_ca_out, authority.certificate()).with_context(|| {
-                format!(
-                    "--tls-ca-out {} cannot be written",
-                    self.tls_ca_out.display()
-                )
-            })?;
-        }
-        let served = Arc::new(Served::new(leaf));
-        tokio::spawn(authority::renew(authority, renew_at, Arc::clone(&served)));
-        Ok(served)
     }
 }
 

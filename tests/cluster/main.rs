@@ -18,6 +18,7 @@
     reason = "tests say what they expect by failing, and so do their helpers"
 )]
 
+mod certificates;
 mod contract;
 mod controller;
 mod definition;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agentteam_webhook::certs::{Served, authority::Authority};
+use agentteam_webhook::certs::{Served, memory::Memory};
 use agentteam_webhook::server::listen::{Server, tls};
 use axum::Router;
 use axum::body::Bytes;
@@ -15,7 +15,7 @@ use crate::scene::{Scene, find, pod};
 
 /// A webhook that adds `operations` to every Pod that lacks a volume `marker`, registered under `name` for the scene.
 fn neighbour(scene: &Scene, name: &str, marker: &'static str, operations: Value) {
-    let authority = Authority::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let authority = Memory::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let certificate = Arc::new(Served::new(authority.issue().unwrap()));
     let answer = move |body: Bytes| async move {
         let review: Value = serde_json::from_slice(&body).unwrap();

@@ -90,8 +90,11 @@ impl<'rig> Webhook<'rig> {
             "--admin-listen",
             "127.0.0.1:0",
         ]);
-        // With files given it makes no authority.
-        if !flags.contains(&"--tls-cert-file") {
+        // Else its authority is not in memory.
+        if !flags
+            .iter()
+            .any(|flag| ["--tls-cert-file", "--tls-mode"].contains(flag))
+        {
             command.arg("--tls-ca-out").arg(&ca_file);
         }
         // No load balancer is there to learn that it stops, unless a test plays one.

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use agentteam_webhook::api::Group;
-use agentteam_webhook::certs::{Served, authority::Authority};
+use agentteam_webhook::certs::{Served, memory::Memory};
 use agentteam_webhook::cli::settings::SettingsArgs;
 use agentteam_webhook::server::{App, routes};
 use agentteam_webhook::teams::{Index, Teams, directory};
@@ -67,7 +67,7 @@ pub fn teams(path: &Path) -> Index {
 
 /// The webhook with these teams and flags.
 pub fn webhook(index: Index, flags: &Flags) -> Arc<App> {
-    let certificate = Authority::new(vec!["localhost".to_owned()])
+    let certificate = Memory::new(vec!["localhost".to_owned()])
         .unwrap()
         .issue()
         .unwrap();
