@@ -50,7 +50,7 @@ manifests: ## Generate the CustomResourceDefinitions, of both groups, from the R
 	for group in kagents.dev claude.amcheste.io; do \
 	  cargo run --locked --quiet -- crd --api-group $$group > manifests/crd/agentteams.$$group.yaml; \
 	done
-	cp manifests/crd/agentteams.kagents.dev.yaml manifests/chart/crds/
+	cp manifests/crd/agentteams.kagents.dev.yaml manifests/chart/files/
 
 .PHONY: reference
 reference: ## Generate the reference of flags from the command line's own definition

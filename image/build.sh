@@ -15,6 +15,11 @@ RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --targe
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 install -D --mode 0755 "${CARGO_TARGET_DIR:-target}/$target/release/agentteam-webhook" "$work/root/agentteam-webhook"
+size=$(stat --format %s "$work/root/agentteam-webhook")
+if ((size > 25 * 1024 * 1024)); then
+  echo "the image has $size bytes, and 25 MiB is what it may have" >&2
+  exit 1
+fi
 cat > "$work/config.json" <<CONFIG
 {"Entrypoint":["/agentteam-webhook"],"Cmd":["serve"],"User":"65532:65532","WorkingDir":"/",
  "ExposedPorts":{"8443/tcp":{},"8080/tcp":{}},

@@ -255,7 +255,7 @@ fn the_definitions_in_the_manifests_are_those_of_the_types() {
     for (directory, group) in [
         ("manifests/crd", "kagents.dev"),
         ("manifests/crd", "claude.amcheste.io"),
-        ("manifests/chart/crds", "kagents.dev"),
+        ("manifests/chart/files", "kagents.dev"),
     ] {
         let definition = group.parse::<Group>().unwrap().definition();
         let expected = yaml::to_string(&serde_json::to_value(definition).unwrap());

@@ -85,9 +85,8 @@ fn the_components() {
 #[test]
 fn the_chart() {
     for mode in ["selfSigned", "certManager"] {
-        let chart = path("manifests/chart");
         let flag = format!("certificates.mode={mode}");
-        is_accepted(&helm_template(&chart, &["--include-crds", "--set", &flag]).unwrap());
+        is_accepted(&helm_template(&["--set", &flag]).unwrap());
     }
 }
 

@@ -12,7 +12,7 @@ use crate::render::{assert_same, find, kustomize, objects, path};
 use crate::tools::helm_template;
 
 fn chart(flags: &[&str]) -> Vec<Value> {
-    helm_template(&path("manifests/chart"), flags).unwrap()
+    helm_template(flags).unwrap()
 }
 
 /// Helm makes the release's namespace itself, so the chart has none.
@@ -54,6 +54,26 @@ fn with_a_service_monitor_it_is_the_component_of_that_name() {
     let expected = rendered("manifests/overlays/self-signed", &["service-monitor"]);
     let found = chart(&["--set", "serviceMonitor.enabled=true"]);
     assert_same(&found, &without_namespace(expected));
+}
+
+#[test]
+fn the_definition_is_that_of_the_group_and_outlives_the_release() {
+    for group in ["kagents.dev", "claude.amcheste.io"] {
+        let set = format!("group={group},definition.create=true");
+        let found = chart(&["--set", &set]);
+
+        let name = format!("agentteams.{group}");
+        let mut definition = find(&found, "CustomResourceDefinition", &name).clone();
+        is_accepted(std::slice::from_ref(&definition));
+        let metadata = definition["metadata"].as_object_mut().unwrap();
+        let annotations = metadata.remove("annotations");
+        assert_eq!(
+            annotations,
+            Some(json!({"helm.sh/resource-policy": "keep"}))
+        );
+        let shipped = std::fs::read_to_string(path(&format!("manifests/crd/{name}.yaml")));
+        assert_same(&[definition], &objects(&shipped.unwrap()));
+    }
 }
 
 /// A chart is given no key, so the Secret is there already.
@@ -99,6 +119,7 @@ fn every_value_has_its_effect() {
         "image": {"repository": "registry.example/webhook", "tag": "v1", "pullPolicy": "Always"},
         "imagePullSecrets": ["creds"],
         "group": "agents.example.com",
+        "definition": {"create": true},
         "certificates": {"mode": "certManager", "caBundle": ""},
         "skillPullerImage": "registry.example/oras:v1.3.3",
         "allowedRegistries": ["ghcr.io/example/*", "registry.example"],
@@ -158,7 +179,9 @@ fn every_value_has_its_effect() {
         .map(|object| object["kind"].as_str().unwrap())
         .collect();
     assert!(!kinds.contains("NetworkPolicy"));
-    assert!(kinds.contains("ServiceMonitor") && kinds.contains("Certificate"));
+    for kind in ["ServiceMonitor", "Certificate", "CustomResourceDefinition"] {
+        assert!(kinds.contains(kind), "{kind}");
+    }
 }
 
 #[test]
@@ -170,7 +193,7 @@ fn what_is_misspelt_is_refused() {
         "env.LOG=debug",
         "certificates.mode=files",
     ] {
-        let refused = helm_template(&path("manifests/chart"), &["--set", flag]).unwrap_err();
+        let refused = helm_template(&["--set", flag]).unwrap_err();
         assert!(
             refused.contains("values don't meet the specifications of the schema"),
             "{flag}: {refused}"

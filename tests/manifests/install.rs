@@ -1,13 +1,15 @@
 //! The life of an install, as far as the API server is concerned.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use crate::identity::Identity;
 use crate::render::path;
-use crate::rig::Rig;
+use crate::rig::{Output, Rig};
+use crate::tools::helm;
 
 /// Every object of the cluster that can be listed, but for those that come and go by themselves.
 fn everything(rig: &Rig) -> BTreeSet<String> {
@@ -56,97 +58,135 @@ fn list(rig: &Rig, columns: &str, labels: &str) -> BTreeSet<String> {
     words.map(|words| words.join(" ")).collect()
 }
 
-fn labelled_pod() -> Value {
-    json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"generateName": "agent-", "labels": {"kagents.dev/agent-team": "team", "kagents.dev/agent": "lead"}},
+fn pod(labels: Value) -> String {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "agent-", "labels": labels},
         "spec": {"containers": [{"name": "agent", "image": "agent:1"}]}})
+    .to_string()
 }
 
-/// A control plane of its own, since the configurations are for every namespace.
-#[tokio::test]
-async fn what_is_installed_can_be_applied_again_and_taken_away() {
-    let rig = Rig::start().unwrap();
-    let namespace = rig.namespace("agents", &[]).await;
-    let create = ["create", "--dry-run=server", "-n", &namespace, "-f", "-"];
-    let overlay = path("manifests/overlays/self-signed").display().to_string();
-    let definition = path("manifests/crd/agentteams.kagents.dev.yaml")
-        .display()
-        .to_string();
-    rig.kubectl(&["apply", "-f", &definition], "").success();
-    rig.kubectl(
-        &["wait", "--for=condition=Established", "-f", &definition],
-        "",
-    )
-    .success();
-    let team = json!({"apiVersion": "kagents.dev/v1alpha1", "kind": "AgentTeam", "metadata": {"name": "team"}, "spec": {}});
-    rig.kubectl(&["create", "-n", &namespace, "-f", "-"], &team.to_string())
-        .success();
-    let before = everything(&rig);
+/// An install that nobody ever answers for: installed, applied again as for an upgrade, and taken away.
+struct Life<'a> {
+    rig: &'a Rig,
+    /// Where Pods are made.
+    namespace: &'a str,
+    apply: &'a dyn Fn() -> String,
+    delete: &'a dyn Fn() -> String,
+}
 
-    rig.kubectl(&["apply", "-k", &overlay], "").success();
-
-    // The configuration is in force as soon as the API server has seen it, and nobody is there to answer.
-    let mut refused = rig.kubectl(&create, &labelled_pod().to_string());
-    for _ in 0..200 {
-        if !refused.status.success() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        refused = rig.kubectl(&create, &labelled_pod().to_string());
+impl Life<'_> {
+    /// Lives it; what is left afterwards that was not there before.
+    async fn pass(&self) -> BTreeSet<String> {
+        let rig = self.rig;
+        let before = everything(rig);
+        (self.apply)();
+        self.holds_up_labelled_pods().await;
+        self.publish_an_authority();
+        let applied = revisions(rig);
+        assert!(applied.len() > 10, "{applied:?}");
+        (self.apply)();
+        assert_eq!(
+            revisions(rig),
+            applied,
+            "what the webhook or cainjector wrote stays"
+        );
+        (self.delete)();
+        let after = everything(rig);
+        assert_eq!(
+            before.difference(&after).count(),
+            0,
+            "the team and its definition are somebody's"
+        );
+        self.create(json!({"kagents.dev/agent-team": "team"}))
+            .success();
+        after.difference(&before).cloned().collect()
     }
-    assert!(
-        refused.stderr.contains("failed calling webhook"),
-        "{}",
-        refused.stderr
-    );
-    let mut unlabelled = labelled_pod();
-    unlabelled["metadata"]["labels"] = json!({});
-    rig.kubectl(&create, &unlabelled.to_string()).success();
 
-    // What the webhook or cainjector wrote stays when the manifests are applied again, as for an upgrade.
-    let authority = ByteString(Identity::make(&["webhook"]).unwrap().ca.into_bytes());
-    for kind in [
-        "mutatingwebhookconfiguration",
-        "validatingwebhookconfiguration",
-    ] {
+    fn create(&self, labels: Value) -> Output {
+        let create = [
+            "create",
+            "--dry-run=server",
+            "-n",
+            self.namespace,
+            "-f",
+            "-",
+        ];
+        self.rig.kubectl(&create, &pod(labels))
+    }
+
+    /// The configuration is in force as soon as the API server has seen it, and others never notice.
+    async fn holds_up_labelled_pods(&self) {
+        let start = Instant::now();
+        loop {
+            let created = self.create(json!({"kagents.dev/agent-team": "team"}));
+            if created.stderr.contains("failed calling webhook") {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "{created:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.create(json!({})).success();
+        self.create(json!({"kagents.dev/agent-team": "team", "kagents.dev/inject": "false"}))
+            .success();
+    }
+
+    fn publish_an_authority(&self) {
+        let authority = ByteString(Identity::make(&["webhook"]).unwrap().ca.into_bytes());
         let patch =
             json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": authority}])
                 .to_string();
-        rig.kubectl(
-            &[
+        for kind in [
+            "mutatingwebhookconfiguration",
+            "validatingwebhookconfiguration",
+        ] {
+            let args = [
                 "patch",
                 kind,
                 "agentteam-webhook",
                 "--type=json",
                 "-p",
                 &patch,
-            ],
-            "",
-        )
-        .success();
+            ];
+            self.rig.kubectl(&args, "").success();
+        }
     }
-    let applied = revisions(&rig);
-    assert!(applied.len() > 10, "{applied:?}");
-    rig.kubectl(&["apply", "-k", &overlay], "").success();
-    assert_eq!(revisions(&rig), applied);
+}
 
-    // Nobody ends a namespace here, so this does not wait for it.
-    let delete = [
-        "delete",
-        "--ignore-not-found",
-        "--wait=false",
-        "-k",
-        &overlay,
-    ];
-    rig.kubectl(&delete, "").success();
+/// A control plane of its own, since the configurations are for every namespace.
+#[tokio::test]
+async fn what_is_installed_can_be_applied_again_and_taken_away() {
+    let rig = Rig::start().unwrap();
+    let kubectl = |args: &[&str]| rig.kubectl(args, "").success();
+    let namespace = rig.namespace("agents", &[]).await;
+    let definition = path("manifests/crd/agentteams.kagents.dev.yaml")
+        .display()
+        .to_string();
+    kubectl(&["apply", "-f", &definition]);
+    kubectl(&["wait", "--for=condition=Established", "-f", &definition]);
+    let team = json!({"apiVersion": "kagents.dev/v1alpha1", "kind": "AgentTeam", "metadata": {"name": "team"}, "spec": {}});
+    rig.kubectl(&["create", "-n", &namespace, "-f", "-"], &team.to_string())
+        .success();
 
-    let after = everything(&rig);
-    let left: Vec<_> = after.difference(&before).collect();
-    assert_eq!(left, ["Namespace <none> agentteam-system"]);
+    let overlay = path("manifests/overlays/self-signed").display().to_string();
+    let left = Life {
+        rig: &rig,
+        namespace: &namespace,
+        apply: &|| kubectl(&["apply", "-k", &overlay]),
+        // Nobody ends a namespace here, so this does not wait for it.
+        delete: &|| {
+            kubectl(&[
+                "delete",
+                "--ignore-not-found",
+                "--wait=false",
+                "-k",
+                &overlay,
+            ])
+        },
+    }
+    .pass()
+    .await;
     assert_eq!(
-        before.difference(&after).count(),
-        0,
-        "the team and its definition are somebody's"
+        left,
+        ["Namespace <none> agentteam-system".to_owned()].into()
     );
     let phase = [
         "get",
@@ -155,6 +195,39 @@ async fn what_is_installed_can_be_applied_again_and_taken_away() {
         "-o",
         "jsonpath={.status.phase}",
     ];
-    assert_eq!(rig.kubectl(&phase, "").success(), "Terminating");
-    rig.kubectl(&create, &labelled_pod().to_string()).success();
+    assert_eq!(kubectl(&phase), "Terminating");
+
+    // With Helm, in another namespace, which Helm makes and leaves.
+    let chart = path("manifests/chart").display().to_string();
+    let helm = |args: &[&str]| {
+        let release = ["--namespace", "agentteam-helm"];
+        helm(&[args, &release].concat(), Some(&rig.kubeconfig()))
+    };
+    let install = [
+        "upgrade",
+        "agentteam-webhook",
+        &chart,
+        "--install",
+        "--create-namespace",
+    ];
+    let left = Life {
+        rig: &rig,
+        namespace: &namespace,
+        apply: &|| helm(&install).unwrap(),
+        delete: &|| helm(&["uninstall", "agentteam-webhook"]).unwrap(),
+    }
+    .pass()
+    .await;
+    assert_eq!(left, ["Namespace <none> agentteam-helm".to_owned()].into());
+
+    // The definition that is there is somebody's, so Helm does not touch it.
+    let defined = kubectl(&["get", "-f", &definition, "-o", "yaml"]);
+    let refused = helm(&[&install[..], &["--set", "definition.create=true"]].concat()).unwrap_err();
+    assert!(refused.contains("invalid ownership metadata"), "{refused}");
+    assert_eq!(kubectl(&["get", "-f", &definition, "-o", "yaml"]), defined);
+    // And its own it keeps.
+    kubectl(&["delete", "-f", &definition]);
+    helm(&[&install[..], &["--set", "definition.create=true"]].concat()).unwrap();
+    helm(&["uninstall", "agentteam-webhook"]).unwrap();
+    kubectl(&["get", "-f", &definition]);
 }

@@ -30,6 +30,7 @@ mod accepted;
 mod cainjector;
 mod chart;
 mod elsewhere;
+mod image;
 mod install;
 mod render;
 mod rights;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::process::programs;
-use crate::render::objects;
+use crate::render::{objects, path};
 
 /// What the script built, or had built.
 pub fn tool(name: &str) -> PathBuf {
@@ -25,25 +25,32 @@ pub fn foreign_definitions() -> Vec<Value> {
     definitions
 }
 
-/// What `helm template` makes of the chart in a directory, with these flags; or what is wrong with them.
-pub fn helm_template(chart: &Path, flags: &[&str]) -> Result<Vec<Value>, String> {
-    // A person's own Helm must not decide what is tested.
+/// Runs Helm, as nobody in particular: a person's own must not decide what is tested.
+pub fn helm(args: &[&str], kubeconfig: Option<&Path>) -> Result<String, String> {
     let home = tempfile::tempdir().unwrap();
-    let output = Command::new(tool("helm"))
-        .args([
-            "template",
-            "agentteam-webhook",
-            "--namespace",
-            "agentteam-system",
-        ])
-        .arg(chart)
-        .args(flags)
-        .env("HOME", home.path())
-        .output()
-        .unwrap();
+    let mut command = Command::new(tool("helm"));
+    command.args(args).env("HOME", home.path());
+    match kubeconfig {
+        Some(file) => command.env("KUBECONFIG", file),
+        None => command.env_remove("KUBECONFIG"),
+    };
+    let output = command.output().unwrap();
     if output.status.success() {
-        Ok(objects(str::from_utf8(&output.stdout).unwrap()))
+        Ok(String::from_utf8(output.stdout).unwrap())
     } else {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
+}
+
+/// What `helm template` makes of our chart with these flags; or what is wrong with them.
+pub fn helm_template(flags: &[&str]) -> Result<Vec<Value>, String> {
+    let chart = path("manifests/chart").display().to_string();
+    let release = [
+        "template",
+        "agentteam-webhook",
+        &chart,
+        "--namespace",
+        "agentteam-system",
+    ];
+    Ok(objects(&helm(&[&release, flags].concat(), None)?))
 }
