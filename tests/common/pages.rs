@@ -165,9 +165,9 @@ impl Place<'_> {
         for directory in [&home, &log] {
             std::fs::create_dir_all(directory).unwrap();
         }
-        let parts = PARTS.iter().map(|part| repository.join(part));
-        let copied = Command::new("cp").arg("-r").args(parts).arg(&home).status();
-        assert!(copied.unwrap().success());
+        for part in PARTS {
+            self.copy(&repository.join(part), &home.join(part));
+        }
         let (script, expected) = self.script(&blocks, &log);
         let ended = Command::new("bash")
             .args(["-c", &script])
@@ -234,6 +234,23 @@ impl Place<'_> {
             }
         }
         (script, steps)
+    }
+
+    /// What is in a directory, with the words of this place.
+    fn copy(&self, from: &Path, to: &Path) {
+        std::fs::create_dir(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let from = entry.unwrap().path();
+            let to = to.join(from.file_name().unwrap());
+            if from.is_dir() {
+                self.copy(&from, &to);
+            } else {
+                // With its mode.
+                std::fs::copy(&from, &to).unwrap();
+                let text = std::fs::read_to_string(&from).unwrap();
+                std::fs::write(&to, self.as_run(&text)).unwrap();
+            }
+        }
     }
 
     fn as_run(&self, text: &str) -> String {
