@@ -99,45 +99,27 @@ fn start_cainjector(rig: &Rig, dir: &Path) -> Supervised {
     Supervised::spawn(command).unwrap()
 }
 
-/// A control plane of its own, since the configurations are for every namespace.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_overlay_is_trusted_by_the_api_server_through_cainjector_alone() {
-    let rig = Rig::start().unwrap();
-    let definition = path("manifests/crd/agentteams.kagents.dev.yaml")
-        .display()
-        .to_string();
-    rig.kubectl(&["apply", "-f", &definition], "").success();
-    for definition in foreign_definitions() {
-        rig.kubectl(
-            &["apply", "--server-side", "-f", "-"],
-            &definition.to_string(),
-        )
-        .success();
-    }
-    rig.kubectl(&["wait", "--for=condition=Established", "crd", "--all"], "")
-        .success();
-    let overlay = path("manifests/overlays/cert-manager")
-        .display()
-        .to_string();
-    rig.kubectl(&["apply", "-k", &overlay], "").success();
-    let dir = tempfile::tempdir().unwrap();
-    let _cainjector = start_cainjector(&rig, dir.path());
-
-    let first = identity(&rig);
-    issue(&rig, &first);
-
-    trusted(&rig, &first);
-    // The API server calls the webhook with it: in a process on this machine, with the rights of the overlay.
+/// The webhook in a process on this machine, with the certificate and the rights of the overlay.
+async fn serve<'rig>(rig: &'rig Rig, dir: &Path, identity: &Identity) -> Webhook<'rig> {
     let [certificate, key] =
-        ["tls.crt", "tls.key"].map(|name| dir.path().join(name).display().to_string());
-    std::fs::write(&certificate, &first.certificate).unwrap();
-    std::fs::write(&key, &first.key).unwrap();
+        ["tls.crt", "tls.key"].map(|name| dir.join(name).display().to_string());
+    std::fs::write(&certificate, &identity.certificate).unwrap();
+    std::fs::write(&key, &identity.key).unwrap();
     let account = rig
         .service_account_kubeconfig("agentteam-system", "agentteam-webhook")
         .await;
-    let flags = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
-    let webhook = Webhook::start_as(&rig, &account, &flags).await;
-    point_at(&rig, &format!("https://{}", webhook.address));
+    let flags = [
+        "--tls-mode",
+        "files",
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+    ];
+    Webhook::start_as(rig, &account, &flags).await
+}
+
+async fn gives_a_pod_its_skill(rig: &Rig) {
     let namespace = rig.namespace("agents", &[]).await;
     let team = json!({"apiVersion": "kagents.dev/v1alpha1", "kind": "AgentTeam", "metadata": {"name": "team"},
         "spec": {"lead": {"skills": [{"name": "style", "source": {"configMap": "style"}}]}}});
@@ -175,6 +157,39 @@ async fn the_overlay_is_trusted_by_the_api_server_through_cainjector_alone() {
         volumes.iter().any(|volume| volume["name"] == "skill-style"),
         "{admitted}"
     );
+}
+
+/// A control plane of its own, since the configurations are for every namespace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_overlay_is_trusted_by_the_api_server_through_cainjector_alone() {
+    let rig = Rig::start().unwrap();
+    let definition = path("manifests/crd/agentteams.kagents.dev.yaml")
+        .display()
+        .to_string();
+    rig.kubectl(&["apply", "-f", &definition], "").success();
+    for definition in foreign_definitions() {
+        rig.kubectl(
+            &["apply", "--server-side", "-f", "-"],
+            &definition.to_string(),
+        )
+        .success();
+    }
+    rig.kubectl(&["wait", "--for=condition=Established", "crd", "--all"], "")
+        .success();
+    let overlay = path("manifests/overlays/cert-manager")
+        .display()
+        .to_string();
+    rig.kubectl(&["apply", "-k", &overlay], "").success();
+    let dir = tempfile::tempdir().unwrap();
+    let _cainjector = start_cainjector(&rig, dir.path());
+
+    let first = identity(&rig);
+    issue(&rig, &first);
+
+    trusted(&rig, &first);
+    let webhook = serve(&rig, dir.path(), &first).await;
+    point_at(&rig, &format!("https://{}", webhook.address));
+    gives_a_pod_its_skill(&rig).await;
 
     // Another authority; and what somebody emptied is filled again.
     let second = identity(&rig);

@@ -9,7 +9,7 @@ use crate::accepted::{is_accepted, rendered, rig};
 use crate::elsewhere::rendered_with;
 use crate::identity::Identity;
 use crate::render::{assert_same, find, kustomize, objects, path};
-use crate::tools::helm_template;
+use crate::tools::{helm, helm_template};
 
 fn chart(flags: &[&str]) -> Vec<Value> {
     helm_template(flags).unwrap()
@@ -199,6 +199,19 @@ fn what_is_misspelt_is_refused() {
             "{flag}: {refused}"
         );
     }
+}
+
+#[test]
+fn helm_finds_nothing_to_warn_of() {
+    helm(
+        &[
+            "lint",
+            "--strict",
+            path("manifests/chart").to_str().unwrap(),
+        ],
+        None,
+    )
+    .unwrap();
 }
 
 #[test]

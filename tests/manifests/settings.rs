@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::render::{find, kustomize, path};
 use crate::rig::Rig;
+use crate::tools::helm_template;
 
 fn overlays() -> [Vec<Value>; 2] {
     ["self-signed", "cert-manager"]
@@ -63,6 +64,37 @@ fn ports_and_names_lead_to_the_webhook() {
         ] {
             assert_eq!(selector, labels);
         }
+    }
+}
+
+/// What the Deployment runs with is understood by the program: each variable is one of its flags, and takes the value.
+#[test]
+fn the_program_takes_its_variables() {
+    let mut renderings = overlays().to_vec();
+    let values =
+        "group=claude.amcheste.io,requireDigest=true,allowedRegistries[0]=ghcr.io/example/*";
+    renderings.push(helm_template(&["--set", values]).unwrap());
+    for objects in renderings {
+        let deployment = find(&objects, "Deployment", "agentteam-webhook");
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let mut command = vec!["agentteam-webhook".to_owned()];
+        for argument in container["args"].as_array().unwrap() {
+            command.push(argument.as_str().unwrap().to_owned());
+        }
+        let variables = container["env"].as_array().unwrap().iter();
+        let own = variables.filter(|variable| variable["name"] != "HOSTNAME");
+        for variable in own {
+            let name = variable["name"].as_str().unwrap();
+            let flag = name.strip_prefix("AGENTTEAM_WEBHOOK_").unwrap();
+            command.push(format!("--{}", flag.to_lowercase().replace('_', "-")));
+            match variable["value"].as_str().unwrap() {
+                "true" => {}
+                value => command.push(value.to_owned()),
+            }
+        }
+        assert!(command.len() > 6, "{command:?}");
+        let taken = Cli::command().try_get_matches_from(&command);
+        assert!(taken.is_ok(), "{command:?}: {}", taken.unwrap_err());
     }
 }
 
