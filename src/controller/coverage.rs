@@ -280,28 +280,31 @@ mod tests {
             let (_, pod) = AgentPod::read(&object, &Keys::of(&Group::default())).unwrap();
             said(&pod, 0)
         };
-        let said = image(
-            "Back-off pulling image \"ghcr.io/x/report:1\": ErrImagePull: rpc error: code = Unknown desc = failed to pull and unpack image \"ghcr.io/x/report:1\": mismatched image rootfs and manifest layers",
-        );
-        assert_eq!((said.status, said.reason), ("False", "PullsFailing"));
+        let mismatch = "failed to mount image volume: ImageVolumeMountFailed: failed to unpack image volume: mismatched image rootfs and manifest layers";
+        let condition = image(mismatch);
         assert_eq!(
-            said.message,
-            "1 of 1 Pods cannot get their skills: p: skill report: \"ghcr.io/x/report:1\" was pushed with oras and cannot be mounted; use delivery oras or puller"
+            (condition.status, condition.reason),
+            ("False", "PullsFailing")
         );
-        let said = image(&format!(
-            "failed to pull image \"ghcr.io/x/web@{digest}\": not found"
-        ));
-        assert!(
-            said.message
-                .contains("skill web: \"ImagePullBackOff: failed to pull image"),
-            "{}",
-            said.message
+        assert_eq!(
+            condition.message,
+            "1 of 1 Pods cannot get their skills: p: one of the skills web and report: it was pushed with oras and cannot be mounted; use delivery oras or puller"
         );
+        let missing = |name: &str| {
+            format!(
+                "Back-off pulling image \"{name}\": ErrImagePull: rpc error: code = NotFound desc = not found"
+            )
+        };
+        for (name, skill) in [
+            (format!("ghcr.io/x/web@{digest}"), "web"),
+            ("ghcr.io/x/report:1".to_owned(), "report"),
+        ] {
+            let message = image(&missing(&name)).message;
+            let expected = format!("p: skill {skill}: \"ImagePullBackOff: Back-off pulling image");
+            assert!(message.contains(&expected), "{message}");
+        }
         // The agent's own image is not a skill.
-        assert_eq!(
-            image("Back-off pulling image \"agent:1\"").reason,
-            "Delivered"
-        );
+        assert_eq!(image(&missing("agent:1")).reason, "Delivered");
     }
 
     #[test]

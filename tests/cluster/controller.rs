@@ -25,7 +25,7 @@ impl Scene {
     }
 
     /// The condition of the team `t`, as soon as it is as `expected`.
-    async fn condition(&self, kind: &str, expected: impl Fn(&Value) -> bool) -> Value {
+    pub async fn condition(&self, kind: &str, expected: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         for _ in 0..200 {
             let team = self.read(&format!("agentteams.{}", self.group), "t");
@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// Says of a Pod what a kubelet would say.
-    fn kubelet_says(&self, pod: &str, status: &Value) {
+    pub fn kubelet_says(&self, pod: &str, status: &Value) {
         let patch = json!({"status": status}).to_string();
         self.rig
             .kubectl(

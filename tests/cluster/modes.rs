@@ -200,3 +200,35 @@ async fn the_pod_chooses_before_the_team_and_the_team_before_the_flag() {
         );
     }
 }
+
+/// What the kubelet of 1.36.3 says with containerd 2.3 of an artifact that `oras push` made.
+#[tokio::test]
+async fn an_artifact_that_is_no_image_is_told_on_the_team_with_what_to_do() {
+    let scene = Scene::new("mode-mount", &["--controller"]).await;
+    let skill = json!({"name": "web", "source": {"oci": "ghcr.io/acme/skills/web:v1"}});
+    scene
+        .team("t", "kagents.dev", json!({"lead": {"skills": [skill]}}))
+        .await;
+    let mut named = by("image");
+    named["metadata"]["name"] = json!("agent");
+    scene.create(&named).await.unwrap();
+    let words = "failed to mount image volume: ImageVolumeMountFailed: failed to unpack image volume: mismatched image rootfs and manifest layers";
+    let waiting = json!({"waiting": {"reason": "CreateContainerError", "message": words}});
+    scene.kubelet_says(
+        "agent",
+        &json!({"phase": "Pending", "containerStatuses": [{"name": "agent", "image": "agent:1", "imageID": "",
+            "ready": false, "restartCount": 0, "state": waiting}]}),
+    );
+
+    let condition = scene
+        .condition("SkillsDelivered", |condition| {
+            condition["status"] == "False"
+        })
+        .await;
+
+    assert_eq!(condition["reason"], "PullsFailing");
+    assert_eq!(
+        condition["message"],
+        "1 of 1 Pods cannot get their skills: agent: skill web: it was pushed with oras and cannot be mounted; use delivery oras or puller"
+    );
+}

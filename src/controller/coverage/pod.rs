@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::api::Keys;
 use crate::inject::pod::{Container, Pod};
 use crate::inject::{SKILLS_PATH, Target, is_skills_puller};
-use crate::names::{Named, Shown};
+use crate::names::{Listed, Named, Shown};
 use crate::skill::SkillName;
 
 /// A pull that takes longer hangs: what the original operator allowed.
@@ -17,8 +17,11 @@ const PULL_MAX_SECONDS: i64 = 120;
 /// How much of last words a message has.
 const WORDS_MAX: usize = 300;
 
-/// What containerd says when it is to mount an artifact that is no image, as ORAS pushes them.
-const NO_IMAGE: &str = "mismatched image rootfs and manifest layers";
+/// What containerd says when it is to mount what `oras push` made.
+const PUSHED_WITH_ORAS: &str = "mismatched image rootfs and manifest layers";
+
+/// What containerd says before anything about an image that it has and cannot mount. It does not say which.
+const NOT_MOUNTED: &str = "ImageVolumeMountFailed";
 
 /// What is kept of a Pod that names a team.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +36,8 @@ pub struct AgentPod {
     pub(super) ended: bool,
     /// The init containers that did not succeed yet.
     pulls: Vec<(Box<str>, Pull)>,
-    /// The first skill whose image volume keeps a container from being made, and why it does.
-    unmounted: Option<(Box<str>, Box<str>)>,
+    /// Why a container of it cannot be made, where that is an image volume with a skill.
+    unmounted: Option<Box<str>>,
 }
 
 /// An init container that did not succeed yet.
@@ -51,21 +54,23 @@ impl AgentPod {
     pub fn read(object: &Value, keys: &Keys) -> Option<(Box<str>, Self)> {
         let pod = Pod::deserialize(object).ok()?;
         let target = Target::of(&pod, keys).ok()??;
-        let mounted = skill_mounts(&pod).map(|(skill, _)| skill.into());
+        let mounts = pod.containers().iter().flat_map(skill_mounts);
+        let mounted = mounts.map(|(skill, _)| skill.into());
         let status = &object["status"];
         let metadata = &object["metadata"];
         let pulls = items(&status["initContainerStatuses"]).filter_map(|status| {
             let name = text(status, "name");
             Some((name.into(), Pull::read(status, name)?))
         });
-        let mut waiting = items(&status["containerStatuses"]).filter_map(stuck);
+        let mut containers = items(&status["containerStatuses"]);
         let kept = Self {
             uid: text(metadata, "uid").into(),
             agent: target.agent_name().map(Into::into),
             mounted: mounted.collect(),
             ended: matches!(text(status, "phase"), "Succeeded" | "Failed"),
             pulls: pulls.collect(),
-            unmounted: waiting.find_map(|words| unmounted(&pod, &words)),
+            unmounted: containers
+                .find_map(|status| unmounted(&pod, text(status, "name"), &stuck(status)?)),
         };
         Some((target.team.into(), kept))
     }
@@ -105,18 +110,14 @@ impl AgentPod {
                 _ => None,
             }
         });
-        let unmounted = || {
-            let (skill, why) = self.unmounted.as_ref()?;
-            Some(format!("skill {}: {why}", Named(skill)))
-        };
+        let unmounted = || self.unmounted.as_deref().map(ToOwned::to_owned);
         failed.or_else(unmounted)
     }
 }
 
-/// The skills that are mounted in the Pod's containers, each with the name of its volume.
-fn skill_mounts<'p>(pod: &'p Pod<'_>) -> impl Iterator<Item = (&'p str, &'p str)> {
-    let mounts = pod.containers().iter().flat_map(Container::mounts);
-    mounts.filter_map(|mount| {
+/// The skills that are mounted in a container, each with the name of its volume.
+fn skill_mounts<'c>(container: &'c Container<'_>) -> impl Iterator<Item = (&'c str, &'c str)> {
+    container.mounts().filter_map(|mount| {
         let skill = mount
             .mount_path
             .strip_prefix(SKILLS_PATH)?
@@ -125,23 +126,37 @@ fn skill_mounts<'p>(pod: &'p Pod<'_>) -> impl Iterator<Item = (&'p str, &'p str)
     })
 }
 
-/// The skill whose image volume the kubelet's `words` name, and what they mean for it. The kubelet writes the reference
-/// in quotation marks, without a tag where there is a digest too.
-fn unmounted(pod: &Pod<'_>, words: &str) -> Option<(Box<str>, Box<str>)> {
-    let (skill, reference) = skill_mounts(pod).find_map(|(skill, volume)| {
-        let reference = pod.volume(volume)?.image.as_deref()?;
-        let named = |name: &str| words.contains(&format!("\"{name}\""));
-        (named(reference) || named(&without_tag(reference)?)).then_some((skill, reference))
-    })?;
-    let why = if words.contains(NO_IMAGE) {
-        let reference = Shown(reference);
-        format!(
-            "{reference} was pushed with oras and cannot be mounted; use delivery oras or puller"
-        )
+/// What the kubelet's `words` about a container that it cannot make mean for the skills that are images in it; nothing
+/// where they are about something else.
+///
+/// Of an image that cannot be pulled the reference stands in them, in quotation marks. Of one that cannot be mounted
+/// they do not say which it is.
+fn unmounted(pod: &Pod<'_>, container: &str, words: &str) -> Option<Box<str>> {
+    let found = pod.containers().iter();
+    let images = found
+        .filter(|found| &*found.name == container)
+        .flat_map(skill_mounts)
+        .filter_map(|(skill, volume)| Some((skill, pod.volume(volume)?.image.as_deref()?)));
+    let images: Vec<_> = images.collect();
+    let is_named = |name: &str| words.contains(&format!("\"{name}\""));
+    let named = images.iter().find(|(_, reference)| {
+        is_named(reference) || without_tag(reference).is_some_and(|name| is_named(&name))
+    });
+    let what = match (named, &*images) {
+        (None, []) => return None,
+        (None, _) if !words.contains(NOT_MOUNTED) => return None,
+        (Some((skill, _)), _) | (None, [(skill, _)]) => format!("skill {}", Named(skill)),
+        (None, images) => {
+            let skills = images.iter().map(|(skill, _)| Named(skill));
+            format!("one of the skills {}", Listed(skills))
+        }
+    };
+    let why = if words.contains(PUSHED_WITH_ORAS) {
+        "it was pushed with oras and cannot be mounted; use delivery oras or puller".to_owned()
     } else {
         Shown(&shortened(words)).to_string()
     };
-    Some((skill.into(), why.into()))
+    Some(format!("{what}: {why}").into())
 }
 
 /// `host/repository@digest` of `host/repository:tag@digest`.
