@@ -38,8 +38,9 @@ assets: ## Build what the tests run, once (13 minutes on 2 cores): etcd, kube-ap
 	@tests/manifests/tools/build.sh > /dev/null
 
 .PHONY: nightly
-nightly: ## Check the patch's properties on 100,000 generated Pods
+nightly: assets ## Check 100,000 generated Pods, and 100,000 mutated archives against Go and GNU tar
 	PROPTEST_CASES=100000 cargo test --locked --release --test properties
+	ARCHIVES=100000 cargo test --locked --release --test unpack differential -- --nocapture
 
 .PHONY: golden
 golden: ## Write the golden files anew; read the difference before you commit it

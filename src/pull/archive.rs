@@ -103,10 +103,13 @@ impl<R: Read> Archive<R> {
     /// # Errors
     /// When it cannot be read, or the archive ends within it.
     pub fn chunk(&mut self) -> Result<&[u8], ArchiveError> {
+        if self.content == 0 {
+            return Ok(&[]);
+        }
         let most = usize::try_from(self.content).map_or(CHUNK, |left| left.min(CHUNK));
         let buffer = self.buffer.get_mut(..most).unwrap_or_default();
         let result = match read_some(&mut self.reader, buffer) {
-            Ok(0) if most > 0 => Err(Problem::Truncated),
+            Ok(0) => Err(Problem::Truncated),
             Ok(read) => Ok(read),
             Err(error) => Err(error.into()),
         };
@@ -123,6 +126,9 @@ impl<R: Read> Archive<R> {
             self.entry_at = self.offset;
             self.entry_name.clear();
             let Some(block) = self.block()? else {
+                if self.offset == 0 {
+                    return Err(Problem::Empty);
+                }
                 extended.check_is_used()?;
                 return Ok(None);
             };

@@ -214,3 +214,192 @@ fn remove(path: &Path) -> Result<(), FileError> {
         other => other.map_err(failed("removed", path)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    fn skill() -> SkillName {
+        SkillName::parse("web").unwrap()
+    }
+
+    /// A staging that holds a skill of this version.
+    fn staged(output: &Path, version: &str) -> Staging {
+        let staging = Staging::prepare(output, &skill()).unwrap();
+        let tree = staging.tree();
+        for name in ["a.md", "SKILL.md", &format!("only-{version}.md"), "z.md"] {
+            fs::write(tree.join(name), version).unwrap();
+        }
+        make_directory(&tree.join("docs")).unwrap();
+        fs::write(tree.join("docs/x.md"), version).unwrap();
+        symlink("SKILL.md", tree.join("AGENTS.md")).unwrap();
+        staging
+    }
+
+    /// A directory for skills; with the skill's own directory in it, as the mount point of a volume is.
+    fn output(is_mounted: bool) -> TempDir {
+        let output = tempfile::tempdir().unwrap();
+        if is_mounted {
+            fs::create_dir(output.path().join("web")).unwrap();
+        }
+        output
+    }
+
+    /// The names in the skill's directory, with the version that each file is of.
+    fn listed(output: &Path) -> Vec<String> {
+        let show = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let file = if path.is_dir() {
+                path.join("x.md")
+            } else {
+                path.clone()
+            };
+            format!("{name} {}", fs::read_to_string(file).unwrap())
+        };
+        entries(&output.join("web"))
+            .unwrap()
+            .iter()
+            .map(show)
+            .collect()
+    }
+
+    fn expected(version: &str) -> Vec<String> {
+        let only = format!("only-{version}.md");
+        ["AGENTS.md", "SKILL.md", "a.md", "docs", &only, "z.md"]
+            .map(|name| format!("{name} {version}"))
+            .to_vec()
+    }
+
+    #[test]
+    fn a_skill_appears_and_nothing_else_is_left() {
+        for is_mounted in [false, true] {
+            let output = output(is_mounted);
+            let path = staged(output.path(), "1").publish().unwrap();
+            assert_eq!(path, output.path().join("web"));
+            assert_eq!(listed(output.path()), expected("1"));
+            assert_eq!(fs::read_dir(output.path()).unwrap().count(), 1);
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert!(is_mounted || mode & 0o777 == 0o755);
+            staged(output.path(), "2").publish().unwrap();
+            assert_eq!(listed(output.path()), expected("2"));
+            assert_eq!(fs::read_dir(output.path()).unwrap().count(), 1);
+        }
+    }
+
+    /// Lets a run of version 2 end after so many steps, as if it were killed; says whether it had ended by itself.
+    fn killed_after(steps: usize, output: &Path) -> bool {
+        let staging = staged(output, "2");
+        let mut left = staging.steps().unwrap().into_iter();
+        for step in left.by_ref().take(steps) {
+            step.run().unwrap();
+        }
+        let is_whole = left.next().is_none();
+        std::mem::forget(staging);
+        is_whole
+    }
+
+    #[test]
+    fn a_run_that_is_killed_at_any_step_leaves_a_whole_skill_or_none_and_the_next_one_gives_the_same()
+     {
+        for (is_mounted, before) in [
+            (false, None),
+            (true, None),
+            (false, Some("1")),
+            (true, Some("1")),
+        ] {
+            for steps in 0.. {
+                let output = output(is_mounted);
+                if let Some(version) = before {
+                    staged(output.path(), version).publish().unwrap();
+                }
+                let is_whole = killed_after(steps, output.path());
+                let skill_md = fs::read_to_string(output.path().join("web/SKILL.md")).ok();
+                if let Some(version) = &skill_md {
+                    let found = listed_without_partial(output.path());
+                    assert_eq!(found, expected(version), "{is_mounted} {before:?} {steps}");
+                }
+                assert!(!is_whole || skill_md.as_deref() == Some("2"));
+                // Again, and again killed, and then not.
+                killed_after(steps / 2, output.path());
+                staged(output.path(), "3").publish().unwrap();
+                assert_eq!(
+                    listed(output.path()),
+                    expected("3"),
+                    "{is_mounted} {before:?} {steps}"
+                );
+                assert_eq!(fs::read_dir(output.path()).unwrap().count(), 1);
+                if is_whole {
+                    assert!(steps >= 2);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn listed_without_partial(output: &Path) -> Vec<String> {
+        let partial = output.join("web").join(PARTIAL);
+        let aside = output.join("aside");
+        let is_there = partial.exists();
+        if is_there {
+            fs::rename(&partial, &aside).unwrap();
+        }
+        let found = listed(output);
+        if is_there {
+            fs::rename(&aside, &partial).unwrap();
+        }
+        found
+    }
+
+    #[test]
+    fn a_run_that_is_killed_while_it_unpacks_leaves_nothing_that_stays() {
+        for is_mounted in [false, true] {
+            let output = output(is_mounted);
+            let staging = Staging::prepare(output.path(), &skill()).unwrap();
+            fs::write(staging.files().join("0"), "half").unwrap();
+            fs::write(staging.tree().join("stale.md"), "half").unwrap();
+            std::mem::forget(staging);
+            staged(output.path(), "1").publish().unwrap();
+            assert_eq!(listed(output.path()), expected("1"));
+            assert_eq!(fs::read_dir(output.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_given_up_is_removed() {
+        for is_mounted in [false, true] {
+            let output = output(is_mounted);
+            drop(staged(output.path(), "1"));
+            let left = fs::read_dir(output.path()).unwrap().count();
+            assert_eq!(left, usize::from(is_mounted));
+            assert!(!is_mounted || listed(output.path()).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_replaced() {
+        let output = output(true);
+        let web = output.path().join("web");
+        fs::write(web.join("thesis.doc"), "precious").unwrap();
+        let refused = Staging::prepare(output.path(), &skill());
+        assert!(matches!(refused, Err(PublishError::NoSkill(_))));
+        fs::remove_dir_all(&web).unwrap();
+        symlink("/", &web).unwrap();
+        let refused = Staging::prepare(output.path(), &skill());
+        assert!(matches!(refused, Err(PublishError::NoDirectory(_))));
+    }
+
+    #[test]
+    fn links_of_a_former_skill_are_removed_and_not_followed() {
+        let output = output(true);
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("precious"), "kept").unwrap();
+        let web = output.path().join("web");
+        fs::write(web.join("SKILL.md"), "1").unwrap();
+        symlink(elsewhere.path(), web.join("docs")).unwrap();
+        staged(output.path(), "2").publish().unwrap();
+        assert_eq!(listed(output.path()), expected("2"));
+        assert!(elsewhere.path().join("precious").exists());
+    }
+}

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes sure that the tools of the tests exist, `oras` and `registry`; prints the directory that holds them.
+# Makes sure that the tools of the tests exist, as `programs` names them; prints the directory that holds them.
 # Built once (2 minutes on two cores) and cached as tests/cluster/assets/build.sh does it.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 what="test tools"
-programs=(oras registry)
+programs=(oras registry pack tarlist)
 # shellcheck source=tests/assets.sh
 . "$here/../assets.sh"
 

@@ -49,17 +49,19 @@ const POSIX_REST: Range<usize> = 500..512;
 /// The parts of volumes and sparse files.
 const GNU_REST: Range<usize> = 369..512;
 
-/// Fields that say nothing to us, and that other readers must be able to read all the same.
-const OTHER_NUMBERS: [(&str, Range<usize>); 5] = [
+/// Fields that say nothing to us, and that other readers must be able to read all the same: as numbers of 32 bits.
+const IDS: [(&str, Range<usize>); 4] = [
     ("uid", 108..116),
     ("gid", 116..124),
-    ("mtime", 136..148),
     ("devmajor", 329..337),
     ("devminor", 337..345),
 ];
 
+/// As seconds, perhaps before 1970.
+const TIME: (&str, Range<usize>) = ("mtime", 136..148);
+
 /// And those that only GNU has.
-const GNU_NUMBERS: [(&str, Range<usize>); 2] = [("atime", 345..357), ("ctime", 357..369)];
+const GNU_TIMES: [(&str, Range<usize>); 2] = [("atime", 345..357), ("ctime", 357..369)];
 
 impl Default for Block {
     fn default() -> Self {
@@ -109,7 +111,7 @@ impl Header {
                 }
             }
             b"ustar  \0" => {
-                for (field, range) in GNU_NUMBERS {
+                for (field, range) in GNU_TIMES {
                     number(block.field(range)).ok_or(Problem::Number(field))?;
                 }
                 if !is_zero(block.field(GNU_REST)) {
@@ -121,10 +123,12 @@ impl Header {
             }
             _ => return Err(Problem::Format),
         }
-        for (field, range) in OTHER_NUMBERS {
-            number(block.field(range)).ok_or(Problem::Number(field))?;
+        for (field, range) in IDS {
+            id(block.field(range)).ok_or(Problem::Number(field))?;
         }
-        let mode = number(block.field(MODE)).ok_or(Problem::Number("mode"))?;
+        let (field, range) = TIME;
+        number(block.field(range)).ok_or(Problem::Number(field))?;
+        let mode = id(block.field(MODE)).ok_or(Problem::Number("mode"))?;
         let size = number(block.field(SIZE)).and_then(|size| u64::try_from(size).ok());
         Ok(Self {
             kind: Kind::of(block.field(TYPE..TYPE + 1))?,
@@ -198,6 +202,11 @@ fn number(field: &[u8]) -> Option<i64> {
         .iter()
         .fold(0, |value, &digit| value << 3 | i64::from(digit - b'0'));
     Some(value)
+}
+
+/// The number in a field that a user, a device or a mode has.
+fn id(field: &[u8]) -> Option<u32> {
+    number(field).and_then(|id| id.try_into().ok())
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

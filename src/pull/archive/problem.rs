@@ -40,6 +40,9 @@ pub enum Problem {
     /// It cannot be read or decompressed.
     #[error("it cannot be read: {0}")]
     Read(#[from] io::Error),
+    /// It has no bytes.
+    #[error("the archive is empty")]
+    Empty,
     /// It ends too early.
     #[error("the archive ends in the middle")]
     Truncated,
