@@ -8,6 +8,8 @@
 
 pub mod crd;
 pub mod inject;
+pub mod pull;
+pub mod registries;
 pub mod serve;
 pub mod settings;
 pub mod tls;
@@ -38,6 +40,7 @@ enum Command {
     Serve(Box<serve::Serve>),
     Inject(Box<inject::Inject>),
     Validate(Box<validate::Validate>),
+    Pull(Box<pull::Pull>),
     Crd(crd::Crd),
 }
 
@@ -49,6 +52,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Inject(inject) => inject.run(),
             Command::Validate(validate) => validate.run(),
+            Command::Pull(pull) => pull.run(),
             Command::Crd(crd) => crd.run(),
         };
         done.unwrap_or_else(|error| {

@@ -2,26 +2,69 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`manifest`], [`digest`] | what a registry says of an artifact, read strictly |
+//! | [`credentials`], [`auth`] | who we are, and whom we tell |
+//! | [`reach`], [`authorities`], [`clients`] | whom we speak to, and whom we believe |
+//! | [`registry`], [`retry`] | requests, redirects, and what is tried again |
+//! | [`artifact`], [`manifest`], [`digest`] | from a reference to what is in it, read strictly |
 //! | [`package`] | which layers are needed, and how each is to be read |
+//! | [`transfer`] | layers on their way into files: verified, resumed |
 //! | [`archive`], [`path`], [`limits`] | tar archives, read strictly |
 //! | [`tree`], [`select`], [`skill_md`] | what the layers hold together, where in it the skill is, whether it is one |
 //! | [`unpack`], [`publish`], [`files`] | the skill's directory, which appears whole or not at all |
+//! | [`failure`] | why a skill was not pulled |
 
 pub mod archive;
+pub mod artifact;
+pub mod auth;
+pub mod authorities;
+pub mod clients;
+pub mod credentials;
 pub mod digest;
+pub mod failure;
 pub mod files;
 pub mod limits;
 pub mod manifest;
 pub mod package;
 pub mod path;
 pub mod publish;
+pub mod reach;
+pub mod registry;
+pub mod retry;
 pub mod select;
 pub mod skill_md;
+pub mod transfer;
 pub mod tree;
 pub mod unpack;
 
 use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+use artifact::Artifact;
+use clients::Clients;
+use credentials::Credentials;
+use digest::Digest;
+use failure::Failure;
+use limits::{Limits, OverLimit};
+use package::Package;
+use publish::Staging;
+use registry::Repository;
+use retry::TimeLimit;
+use transfer::Event;
+use unpack::{UnpackError, Unpacked};
+
+use crate::inject::settings::PlainHttpHost;
+use crate::skill::{Reference, SkillName};
+
+/// How many requests are made at once. More would only fill buffers.
+const REQUESTS_MAX: usize = 16;
+
+/// How many skills are unpacked at once: each may need several MiB to decompress.
+const UNPACKINGS_MAX: usize = 2;
 
 /// A layer that was downloaded, in full and as its digest says.
 #[derive(Debug)]
@@ -30,4 +73,204 @@ pub struct Blob {
     pub layer: usize,
     /// What it holds, to be read from the start. The file has no name and is gone when this is dropped.
     pub file: File,
+}
+
+/// A skill that is to be pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What it is called, and its directory.
+    pub name: SkillName,
+    /// Where it is.
+    pub reference: Reference,
+}
+
+/// How registries are spoken to.
+#[derive(Debug)]
+pub struct Access {
+    /// Who we are.
+    pub credentials: Credentials,
+    /// The registries that are spoken to without TLS.
+    pub plain_http: Vec<PlainHttpHost>,
+    /// How long all of it may take.
+    pub timeout: Duration,
+}
+
+/// Where skills go, and what they may be.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The directory in which each skill gets one of its own.
+    pub output: PathBuf,
+    /// What each may hold.
+    pub limits: Limits,
+    /// Whether a `SKILL.md` that is not as specified is an error.
+    pub is_strict: bool,
+}
+
+/// A skill that was pulled.
+#[derive(Debug)]
+pub struct Pulled {
+    /// The digest that its reference stands for.
+    pub digest: Digest,
+    /// Its directory.
+    pub path: PathBuf,
+    /// What is in it.
+    pub unpacked: Unpacked,
+}
+
+/// Speaks to registries.
+pub struct Puller<'a> {
+    access: &'a Access,
+    clients: Clients,
+    time: TimeLimit,
+    requests: Semaphore,
+    unpackings: Semaphore,
+}
+
+impl<'a> Puller<'a> {
+    /// The time limit begins now.
+    #[must_use]
+    pub fn new(access: &'a Access) -> Self {
+        let time = TimeLimit::starting(access.timeout);
+        Self {
+            access,
+            clients: Clients::new(time.silence()),
+            time,
+            requests: Semaphore::new(REQUESTS_MAX),
+            unpackings: Semaphore::new(UNPACKINGS_MAX),
+        }
+    }
+
+    /// Pulls skills side by side. Each succeeds or fails by itself; the results are in the order of `wanted`.
+    ///
+    /// Must be called within a tokio runtime, whose threads for blocking work unpack.
+    pub async fn pull(
+        &self,
+        wanted: &[Wanted],
+        destination: &Destination,
+        watch: &dyn Fn(usize, Event<'_>),
+    ) -> Vec<Result<Pulled, Failure>> {
+        let pulls = wanted.iter().enumerate().map(async |(index, wanted)| {
+            self.pull_one(wanted, destination, &|event| watch(index, event))
+                .await
+        });
+        join_all(pulls).await
+    }
+
+    /// Finds what a reference names, without its layers.
+    ///
+    /// # Errors
+    /// When it cannot be had in time, or is not followed.
+    pub async fn resolve(
+        &self,
+        reference: &Reference,
+        watch: &dyn Fn(Event<'_>),
+    ) -> Result<Artifact, Failure> {
+        let repository = self.repository(reference)?;
+        self.in_time(artifact::resolve(&repository, reference, watch))
+            .await
+    }
+
+    async fn pull_one(
+        &self,
+        wanted: &Wanted,
+        destination: &Destination,
+        watch: &dyn Fn(Event<'_>),
+    ) -> Result<Pulled, Failure> {
+        let repository = self.repository(&wanted.reference)?;
+        let (digest, package, blobs) = self
+            .in_time(self.download(&repository, wanted, destination.limits, watch))
+            .await?;
+        watch(Event::Unpacking);
+        let _turn = self.unpackings.acquire().await;
+        let (name, destination) = (wanted.name.clone(), destination.clone());
+        let work = move || unpack(&package, &blobs, &name, &destination);
+        let done = tokio::task::spawn_blocking(work).await;
+        let (path, unpacked) = done.map_err(|error| Failure::Bug(error.to_string()))??;
+        Ok(Pulled {
+            digest,
+            path,
+            unpacked,
+        })
+    }
+
+    /// Downloads the layers that are needed.
+    async fn download(
+        &self,
+        repository: &Repository<'_>,
+        wanted: &Wanted,
+        limits: Limits,
+        watch: &dyn Fn(Event<'_>),
+    ) -> Result<(Digest, Package, Vec<Blob>), Failure> {
+        let found = {
+            let _turn = self.requests.acquire().await;
+            artifact::resolve(repository, &wanted.reference, watch).await?
+        };
+        let package = package::needed(&found.manifest)?;
+        let layers = &found.manifest.layers;
+        let parts = || {
+            package
+                .parts
+                .iter()
+                .filter_map(|part| Some((part.layer, layers.get(part.layer)?)))
+        };
+        let total = parts().fold(0, |total: u64, (_, layer)| total.saturating_add(layer.size));
+        // What cannot be compressed grows a little when it is.
+        if total
+            > limits
+                .bytes
+                .saturating_add(limits.bytes / 64)
+                .saturating_add(1 << 20)
+        {
+            return Err(UnpackError::Limit(OverLimit::Bytes(limits.bytes)).into());
+        }
+        watch(Event::Expected(total));
+        let downloads = parts().map(async |(layer, descriptor)| {
+            let _turn = self.requests.acquire().await;
+            let file = transfer::download(repository, descriptor, watch).await?;
+            Ok::<_, Failure>(Blob { layer, file })
+        });
+        let blobs = try_join_all(downloads).await?;
+        Ok((found.digest, package, blobs))
+    }
+
+    fn repository(&self, reference: &Reference) -> Result<Repository<'_>, Failure> {
+        let is_plain = self
+            .access
+            .plain_http
+            .iter()
+            .any(|plain| plain.is(reference.host()));
+        Repository::new(
+            &self.clients,
+            self.time,
+            reference,
+            is_plain,
+            &self.access.credentials,
+        )
+    }
+
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let limit = self.time.limit;
+        let done = timeout_at(self.time.end, work).await;
+        done.unwrap_or(Err(Failure::TimedOut { limit }))
+    }
+}
+
+/// Unpacks one skill and lets it appear.
+fn unpack(
+    package: &Package,
+    blobs: &[Blob],
+    name: &SkillName,
+    destination: &Destination,
+) -> Result<(PathBuf, Unpacked), Failure> {
+    let Destination {
+        output,
+        limits,
+        is_strict,
+    } = destination;
+    let staging = Staging::prepare(output, name)?;
+    let unpacked = unpack::unpack(package, blobs, name, *limits, *is_strict, &staging)?;
+    Ok((staging.publish()?, unpacked))
 }

@@ -252,7 +252,9 @@ impl FromStr for ImageName {
 pub struct PlainHttpHost(Host);
 
 impl PlainHttpHost {
-    pub(super) fn is(&self, host: &Host) -> bool {
+    /// Whether it is this host.
+    #[must_use]
+    pub fn is(&self, host: &Host) -> bool {
         self.0 == *host
     }
 }

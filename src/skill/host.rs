@@ -153,7 +153,9 @@ fn parse_number(text: &str) -> Option<u64> {
     u64::from_str_radix(text, radix).ok()
 }
 
-fn is_special_address(address: IpAddr) -> bool {
+/// Whether an address is loopback, link-local or a cloud's metadata service, however it is wrapped.
+#[must_use]
+pub fn is_special_address(address: IpAddr) -> bool {
     if METADATA_ADDRESSES.contains(&address) {
         return true;
     }
@@ -164,6 +166,21 @@ fn is_special_address(address: IpAddr) -> bool {
                 || v6.is_unicast_link_local()
                 || v6.is_unspecified()
                 || embedded_ipv4(v6).is_some_and(|v4| is_special_address(IpAddr::V4(v4)))
+        }
+    }
+}
+
+/// Whether an address is of a private network, however it is wrapped: nobody outside reaches it.
+#[must_use]
+pub fn is_private_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            v4.is_private() || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => {
+            v6.is_unique_local()
+                || embedded_ipv4(v6).is_some_and(|v4| is_private_address(IpAddr::V4(v4)))
         }
     }
 }
@@ -227,6 +244,29 @@ mod tests {
             "instance-data.ec2.internal",
         ] {
             assert!(special(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn private_networks_are_private_however_they_are_written() {
+        for text in [
+            "10.0.0.1",
+            "172.31.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(is_private_address(text.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2606:4700::1",
+            "::ffff:1.1.1.1",
+        ] {
+            assert!(!is_private_address(text.parse().unwrap()), "{text}");
         }
     }
 
