@@ -232,3 +232,47 @@ impl ResolvesServerCert for Served {
         leaf.as_ref().map(|leaf| Arc::clone(&leaf.key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::authority::Authority;
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    #[test]
+    fn a_server_is_ready_while_its_certificate_is_valid() {
+        let authority = Authority::make(NOW, 9_000).unwrap();
+        let pair = authority.issue(&["a.b".to_owned()], NOW, 1_000).unwrap();
+        let served = Served::new(pair.to_leaf().unwrap());
+        assert_eq!(served.check(NOW), Ok(()));
+        assert_eq!(
+            served.check(NOW + 1_000).unwrap_err(),
+            "the certificate ended at 2027-01-15T08:16:40Z, and no newer one has come; the log says why"
+        );
+        assert_eq!(
+            served.check(NOW - 601).unwrap_err(),
+            "the certificate is not valid before 2027-01-15T07:50:00Z; see whether the clocks are right"
+        );
+        served.replace(
+            authority
+                .issue(&["a.b".to_owned()], NOW, 2_000)
+                .unwrap()
+                .to_leaf()
+                .unwrap(),
+        );
+        assert_eq!(served.check(NOW + 1_000), Ok(()));
+    }
+
+    #[test]
+    fn a_server_without_a_certificate_says_what_it_waits_for() {
+        assert_eq!(
+            Served::default().check(NOW).unwrap_err(),
+            "there is no certificate"
+        );
+        let served = Served::nothing("it has not been read yet");
+        assert_eq!(served.check(NOW).unwrap_err(), "it has not been read yet");
+        served.trusted();
+        assert!(served.check(NOW).is_err());
+    }
+}

@@ -109,6 +109,13 @@ impl SelfSigned {
         self
     }
 
+    /// Has authorities and certificates live for other times.
+    #[must_use]
+    pub fn with_lifetimes(mut self, lifetimes: Lifetimes) -> Self {
+        self.lifetimes = lifetimes;
+        self
+    }
+
     /// Takes clients to know of a new authority after this time.
     #[must_use]
     pub fn with_settled_after(mut self, time: Duration) -> Self {

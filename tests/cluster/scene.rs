@@ -100,6 +100,18 @@ impl Scene<()> {
         Self::labelled(prefix, &[]).await
     }
 
+    /// A namespace that is there already.
+    pub async fn of(namespace: &str) -> Self {
+        let rig = Rig::get();
+        Self {
+            rig,
+            client: rig.client().await,
+            namespace: namespace.to_owned(),
+            group: "kagents.dev".to_owned(),
+            webhook: (),
+        }
+    }
+
     async fn labelled(prefix: &str, labels: &[(&str, &str)]) -> Self {
         let rig = Rig::get();
         install(rig);

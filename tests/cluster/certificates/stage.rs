@@ -1,18 +1,15 @@
 //! A namespace with the shipped rights, and two webhook configurations of one name that nobody else has.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentteam_webhook::certs::bundle::Look;
 use agentteam_webhook::certs::secret::Content;
 use agentteam_webhook::yaml;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -57,6 +54,22 @@ impl Stage {
     pub async fn without_configurations(prefix: &str) -> Self {
         let rig = Rig::get();
         install(rig);
+        Self::bare(rig, prefix).await
+    }
+
+    /// The same on a control plane of one's own, without teams.
+    pub async fn on(rig: &'static Rig, prefix: &str) -> Self {
+        let rights = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base/rbac.yaml");
+        rig.kubectl(&["create", "namespace", "agentteam-system"], "")
+            .success();
+        rig.kubectl(&["apply", "-f", rights], "").success();
+        let stage = Self::bare(rig, prefix).await;
+        stage.configure(MUTATING).await;
+        stage.configure(VALIDATING).await;
+        stage
+    }
+
+    async fn bare(rig: &'static Rig, prefix: &str) -> Self {
         let namespace = rig.namespace(prefix, &[]).await;
         let kubeconfig = account_in(rig, &namespace).await;
         let client = rig.client().await;
@@ -127,7 +140,7 @@ impl Stage {
         serde_json::to_value(created.unwrap()).unwrap()
     }
 
-    fn api(&self, kind: &str) -> Api<DynamicObject> {
+    pub fn api(&self, kind: &str) -> Api<DynamicObject> {
         let camel = if kind == MUTATING {
             "MutatingWebhookConfiguration"
         } else {
@@ -321,18 +334,4 @@ fn review() -> String {
         "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
         "resource": {"group": "", "version": "v1", "resource": "configmaps"}}})
     .to_string()
-}
-
-/// The data of a Secret.
-pub fn data(values: &[(&str, &str)]) -> BTreeMap<String, ByteString> {
-    let values = values.iter();
-    values
-        .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())))
-        .collect()
-}
-
-/// Whether a configuration holds these authorities, as the product reads it.
-pub fn holds_all(configuration: &Value, content: &Content) -> bool {
-    let look = Look::at(configuration);
-    content.authorities.iter().all(|one| look.holds(one))
 }

@@ -165,3 +165,37 @@ async fn a_secret_of_cert_manager_is_left_alone_and_said() {
     .await;
     assert_eq!(stage.secrets.get(SECRET).await.unwrap(), before);
 }
+
+#[tokio::test]
+async fn the_rights_are_to_one_secret_and_two_configurations() {
+    let stage = Stage::without_configurations("tls-least").await;
+    let account = "system:serviceaccount:agentteam-system:agentteam-webhook";
+    let can = |verb: &str, what: &str, namespace: &str| {
+        let args = [
+            "auth", "can-i", verb, what, "--as", account, "-n", namespace,
+        ];
+        stage.rig.kubectl(&args, "").stdout.trim() == "yes"
+    };
+    let secret = format!("secrets/{SECRET}");
+    let configurations = [MUTATING, VALIDATING].map(|kind| {
+        let group = format!("{kind}s.admissionregistration.k8s.io");
+        (format!("{group}/{}", stage.configuration), group)
+    });
+    for verb in ["get", "list", "watch", "update"] {
+        assert!(can(verb, &secret, &stage.namespace), "{verb}");
+        assert!(!can(verb, "secrets/other", &stage.namespace), "{verb}");
+        assert!(!can(verb, &secret, "kube-system"), "{verb}");
+    }
+    for verb in ["delete", "patch", "deletecollection"] {
+        assert!(!can(verb, &secret, &stage.namespace), "{verb}");
+    }
+    for (ours, all) in &configurations {
+        for verb in ["get", "list", "watch", "patch"] {
+            assert!(can(verb, ours, "default"), "{verb} {ours}");
+            assert!(!can(verb, &format!("{all}/other"), "default"), "{verb}");
+        }
+        for verb in ["update", "delete", "create"] {
+            assert!(!can(verb, ours, "default"), "{verb} {ours}");
+        }
+    }
+}
