@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -17,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::progress::Progress;
 use self::report::Report;
 use super::registries::RegistryArgs;
+use crate::names::Shown;
 use crate::pull::limits::Limits;
 use crate::pull::{Access, Destination, Puller, Wanted};
 use crate::skill::{Reference, SkillName};
@@ -38,7 +38,7 @@ const BLOCKING_THREADS: usize = 4;
 pub struct Pull {
     /// A skill and where it is, such as web-research=ghcr.io/org/web-research:v1. Can be given several times
     #[arg(long = "skill", value_name = "NAME=REF", required = true)]
-    skills: Vec<Wanted>,
+    skills: Vec<String>,
 
     /// The directory in which each skill gets a directory with its name
     #[arg(short, long, value_name = "DIR")]
@@ -74,9 +74,10 @@ impl Pull {
     /// # Errors
     /// When flags do not go together, or nothing can be printed.
     pub fn run(self) -> Result<ExitCode> {
+        let skills = self.skills.iter().map(|skill| wanted(skill));
+        let skills = skills.collect::<Result<Vec<_>>>()?;
         let mut names = BTreeSet::new();
-        if let Some(twice) = self
-            .skills
+        if let Some(twice) = skills
             .iter()
             .find(|wanted| !names.insert(wanted.name.as_str()))
         {
@@ -86,7 +87,7 @@ impl Pull {
             );
         }
         let report = match self.registries.access() {
-            Ok(access) => match run_until_signal(self.pull(&access))? {
+            Ok(access) => match run_until_signal(self.pull(&skills, &access))? {
                 Some(report) => report,
                 None => return Ok(ended_by_signal()),
             },
@@ -104,7 +105,7 @@ impl Pull {
         Ok(report.exit_code())
     }
 
-    async fn pull(&self, access: &Access) -> Report {
+    async fn pull(&self, skills: &[Wanted], access: &Access) -> Report {
         let destination = Destination {
             output: self.output.clone(),
             limits: Limits {
@@ -113,15 +114,15 @@ impl Pull {
             },
             is_strict: self.strict,
         };
-        let progress = Progress::new(&self.skills);
+        let progress = Progress::new(skills);
         let puller = Puller::new(access);
         let results = puller
-            .pull(&self.skills, &destination, &|index, event| {
+            .pull(skills, &destination, &|index, event| {
                 progress.show(index, &event);
             })
             .await;
         progress.end();
-        Report::of(&self.skills, results)
+        Report::of(skills, results)
     }
 }
 
@@ -153,18 +154,16 @@ pub(super) fn ended_by_signal() -> ExitCode {
     ExitCode::from(143)
 }
 
-impl FromStr for Wanted {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, reference) = text
-            .split_once('=')
-            .ok_or("it is not NAME=REF, such as web-research=ghcr.io/org/web-research:v1")?;
-        let name = SkillName::parse(name).ok_or(
-            "its name must be 1 to 64 characters of a-z, 0-9 and -, beginning and ending with a letter or digit",
-        )?;
-        let reference =
-            Reference::parse(reference).map_err(|problem| format!("its reference {problem}"))?;
-        Ok(Self { name, reference })
-    }
+/// Reads `NAME=REF`. Clap would show what it cannot read, with the credentials that may stand in it.
+fn wanted(text: &str) -> Result<Wanted> {
+    let (name, reference) = text
+        .split_once('=')
+        .context("--skill is not NAME=REF, such as web-research=ghcr.io/org/web-research:v1")?;
+    let name = SkillName::parse(name).with_context(|| {
+        let name = Shown(name);
+        format!("--skill {name}=…: the name must be 1 to 64 characters of a-z, 0-9 and -, beginning and ending with a letter or digit")
+    })?;
+    let reference =
+        Reference::parse(reference).with_context(|| format!("--skill {name}=…: the reference"))?;
+    Ok(Wanted { name, reference })
 }

@@ -228,3 +228,23 @@ fn causes(error: &dyn Error) -> String {
     }
     last.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_resolves_out_of_reach_is_final() {
+        let clients = Clients::new(Duration::from_secs(5));
+        let url = Url::parse("http://localhost:1/").unwrap();
+        let send = async |reach| {
+            let request = clients.of(&url, reach).unwrap().get(url.clone());
+            clients.send(request, "localhost").await.unwrap_err()
+        };
+        assert!(matches!(
+            send(Reach::NotSpecial).await,
+            Problem::Final(Failure::Refused { .. })
+        ));
+        assert!(matches!(send(Reach::Any).await, Problem::Again { .. }));
+    }
+}

@@ -40,6 +40,8 @@ struct Access {
     candidate: usize,
     /// What the registry is shown.
     header: Option<HeaderValue>,
+    /// What it wants to see.
+    demand: Option<Demand>,
 }
 
 impl<'a> Repository<'a> {
@@ -120,7 +122,11 @@ impl<'a> Repository<'a> {
         // Whether what is shown was made for this request, and not for an earlier one: tokens end.
         let mut is_fresh = false;
         loop {
-            let Access { header, candidate } = self.access.borrow().clone();
+            let Access {
+                header,
+                candidate,
+                demand,
+            } = self.access.borrow().clone();
             let (response, is_own) = self.follow(&url, headers, header.as_ref()).await?;
             let status = response.status();
             let is_refused = match status {
@@ -136,9 +142,10 @@ impl<'a> Repository<'a> {
             } else {
                 candidate
             };
-            let access = self
-                .prove(response.headers(), next, header.is_some() && is_fresh, what)
-                .await?;
+            // A 403 says nothing of it, but then an earlier answer did.
+            let demand = Demand::read(response.headers()).or(demand);
+            let is_rejected = header.is_some() && is_fresh;
+            let access = self.prove(demand, next, is_rejected, what).await?;
             is_fresh = true;
             *self.access.borrow_mut() = access;
         }
@@ -147,13 +154,11 @@ impl<'a> Repository<'a> {
     /// Proves who we are to a registry that wants to know, with the first credential from `candidate` on that serves.
     async fn prove(
         &self,
-        headers: &HeaderMap,
-        candidate: usize,
+        demand: Option<Demand>,
+        mut candidate: usize,
         is_rejected: bool,
         what: &str,
     ) -> Result<Access, Problem> {
-        let demand = Demand::read(headers);
-        let mut candidate = candidate;
         // Without credentials, a token for nobody in particular is asked for, once.
         if self.credentials.is_empty() && (is_rejected || candidate > 0) {
             return Err(self.unauthorized(what));
@@ -185,7 +190,11 @@ impl<'a> Repository<'a> {
                 (Some(Demand::Basic), None) => None,
             };
             if header.is_some() {
-                return Ok(Access { candidate, header });
+                return Ok(Access {
+                    candidate,
+                    header,
+                    demand,
+                });
             }
             if credential.is_none() {
                 return Err(self.unauthorized(what));

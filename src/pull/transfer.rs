@@ -65,8 +65,8 @@ pub async fn download(
         mismatches: 0,
     };
     let mut tries = Tries::new(repository.time);
+    let mut farthest = 0;
     loop {
-        let before = transfer.written;
         let problem = match transfer.run().await {
             Ok(()) => {
                 transfer.file.seek(SeekFrom::Start(0)).map_err(local)?;
@@ -74,7 +74,8 @@ pub async fn download(
             }
             Err(problem) => problem,
         };
-        if transfer.written > before {
+        if transfer.written > farthest {
+            farthest = transfer.written;
             tries.progressed();
         }
         let (failure, pause) = tries.failed(problem, Instant::now())?;

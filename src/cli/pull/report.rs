@@ -175,13 +175,13 @@ mod tests {
     use super::*;
     use crate::pull::digest::Digest;
     use crate::pull::unpack::Unpacked;
+    use crate::skill::{Reference, SkillName};
 
     fn report(results: Vec<Result<Pulled, Failure>>) -> Report {
         let wanted: Vec<_> = (0..results.len())
-            .map(|index| {
-                format!("skill-{index}=r.example/x/{index}:1")
-                    .parse()
-                    .unwrap()
+            .map(|index| Wanted {
+                name: SkillName::parse(&format!("skill-{index}")).unwrap(),
+                reference: Reference::parse(&format!("r.example/x/{index}:1")).unwrap(),
             })
             .collect();
         Report::of(&wanted, results)
