@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::naming::free_skills_puller;
 use super::plan::Pull;
 use super::pod::{Container, Pod};
-use super::settings::{ImageName, PlainHttpHost, PullerSettings, ServerVersion};
+use super::settings::{ImageName, PlainHttpHost, PullerSettings, Quantity, ServerVersion};
 use crate::skill::ObjectName;
 
 /// The volume with registry credentials, named as the original operator names it.
@@ -142,6 +142,11 @@ impl<'a> Pullers<'a> {
         for host in self.plain_http(pulls.iter().copied()) {
             command.push("--plain-http-registry".to_owned());
             command.push(host.to_string());
+        }
+        // By default both know the same limit.
+        if self.settings.size_limit != Quantity::default() {
+            command.push("--max-bytes".to_owned());
+            command.push(self.settings.size_limit.bytes().to_string());
         }
         command.extend(["--termination-log", TERMINATION_LOG].map(ToOwned::to_owned));
         let outputs = pulls.iter().map(|pull| {

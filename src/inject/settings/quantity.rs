@@ -30,6 +30,16 @@ impl Quantity {
         }
     }
 
+    /// The amount as a number of bytes.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is not negative, and nobody has more bytes than fit"
+    )]
+    pub(in crate::inject) fn bytes(&self) -> u64 {
+        self.value as u64
+    }
+
     /// The amount as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
