@@ -20,7 +20,7 @@ use crate::scene::{Scene, blob_of};
 use crate::tools::tool;
 
 /// The ways, and whether files keep their exec bit in them.
-const WAYS: [(&str, bool); 19] = [
+pub const WAYS: [(&str, bool); 19] = [
     ("oras-directory", true),
     ("oras-nested", true),
     ("oras-files", false),
@@ -43,7 +43,7 @@ const WAYS: [(&str, bool); 19] = [
 ];
 
 /// What comes out.
-fn skill(keeps_exec_bits: bool) -> Vec<String> {
+pub fn skill(keeps_exec_bits: bool) -> Vec<String> {
     let content =
         r#""---\nname: web-research\ndescription: Searches the web.\n---\n# Web research\n""#;
     let mut listed = vec![format!("644 SKILL.md {content}"), "755 references/".into()];

@@ -25,5 +25,6 @@ mod hostile;
 mod limits;
 mod listers;
 mod mutation;
+mod pulled;
 mod scene;
 mod tarball;
