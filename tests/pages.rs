@@ -103,6 +103,24 @@ fn every_link_leads_somewhere() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// A decision is found by its number.
+#[test]
+fn decisions_are_numbered_once_and_without_a_gap() {
+    let decisions = documents()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("docs/adr/"));
+    for (number, (name, text)) in (1..).zip(decisions) {
+        assert!(
+            name.starts_with(&format!("docs/adr/{number:04}-")),
+            "{name} is number {number}"
+        );
+        assert!(
+            text.starts_with(&format!("# {number}. ")),
+            "{name} begins with another number"
+        );
+    }
+}
+
 fn run(markdown: &str, has_node: bool) -> usize {
     let directory = tempfile::tempdir().unwrap();
     let page = directory.path().join("page.md");

@@ -19,6 +19,7 @@ async fn run(page: &str) {
     // ORAS speaks plain HTTP to this name unasked.
     let [public, private] =
         [&public, &private].map(|registry| registry.address.replace("127.0.0.1", "localhost"));
+    let plain = format!("{public},{private}");
     let allowed = format!("{public}/*,{private}/*");
     let scene = Scene::new("pages", &["--allowed-registries", &allowed]).await;
 
@@ -56,6 +57,7 @@ async fn run(page: &str) {
             ),
             ("KUBECONFIG", kubeconfig.display().to_string()),
             ("AGENTTEAM_WEBHOOK_ALLOWED_REGISTRIES", allowed),
+            ("AGENTTEAM_WEBHOOK_PLAIN_HTTP_REGISTRIES", plain),
             ("READER_PASSWORD", PASSWORD.to_owned()),
             ("WRITER_PASSWORD", PASSWORD.to_owned()),
         ],
@@ -76,6 +78,11 @@ async fn examples() {
 #[tokio::test]
 async fn manifests() {
     run("manifests/README.md").await;
+}
+
+#[tokio::test]
+async fn certificates() {
+    run("certs/README.md").await;
 }
 
 #[tokio::test]

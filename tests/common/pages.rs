@@ -21,10 +21,11 @@ use std::process::Command;
 
 /// The pages that are run: on the test cluster, which has an API server and no node, and on a node with the blocks that
 /// need one.
-pub const RUN: [&str; 7] = [
+pub const RUN: [&str; 8] = [
     "README.md",
     "examples/README.md",
     "manifests/README.md",
+    "certs/README.md",
     "docs/how-to/install.md",
     "docs/how-to/label-your-own-workload.md",
     "docs/how-to/author-skills.md",
