@@ -21,7 +21,13 @@ async fn run(page: &str) {
         [&public, &private].map(|registry| registry.address.replace("127.0.0.1", "localhost"));
     let plain = format!("{public},{private}");
     let allowed = format!("{public}/*,{private}/*");
-    let scene = Scene::new("pages", &["--allowed-registries", &allowed]).await;
+    let flags = [
+        "--allowed-registries",
+        &allowed,
+        "--webhook-image",
+        "example.com/webhook",
+    ];
+    let scene = Scene::new("pages", &flags).await;
 
     let directory = tempfile::tempdir().unwrap();
     let bin = directory.path().join("bin");
