@@ -14,9 +14,8 @@ use crate::skill::SkillName;
 /// A pull that takes longer hangs: what the original operator allowed.
 const PULL_MAX_SECONDS: i64 = 120;
 
-/// How much of last words a message has: of one skill, and of all of them.
+/// How much of last words a message has.
 const WORDS_MAX: usize = 300;
-const ALL_WORDS_MAX: usize = 900;
 
 /// What containerd says when it is to mount what `oras push` made.
 const PUSHED_WITH_ORAS: &str = "mismatched image rootfs and manifest layers";
@@ -215,8 +214,7 @@ fn last_words(terminated: &Value, all: bool) -> Box<str> {
         return format!("{reason}, exit code {}", terminated["exitCode"]).into();
     }
     if all {
-        let words = message.lines().collect::<Vec<_>>().join("; ");
-        return words.chars().take(ALL_WORDS_MAX).collect();
+        return shortened(&message.lines().collect::<Vec<_>>().join("; "));
     }
     shortened(message.lines().last().unwrap_or_default())
 }
