@@ -63,8 +63,8 @@ use crate::skill::{Reference, SkillName};
 /// How many requests are made at once. More would only fill buffers.
 const REQUESTS_MAX: usize = 16;
 
-/// How many skills are unpacked at once: each may need several MiB to decompress.
-const UNPACKINGS_MAX: usize = 2;
+/// How many skills are unpacked at once: one that is made to may need 30 MiB.
+const UNPACKINGS_MAX: usize = 1;
 
 /// A layer that was downloaded, in full and as its digest says.
 #[derive(Debug)]

@@ -16,13 +16,16 @@ use std::io::{self, ErrorKind, Read};
 
 use self::header::{BLOCK, Block, Header, Kind};
 use super::limits::Budget;
-use super::path::{EntryPath, InvalidPath, PATH_MAX};
+use super::path::{EntryPath, InvalidPath};
 
 pub use compression::decompress;
 pub use problem::{ArchiveError, Problem};
 
 /// The longest extended header, and the longest long name. Go's limit, too.
 pub const EXTENSION_MAX: u64 = 1 << 20;
+
+/// The longest target of a link, in bytes. Together, all of them must fit into memory.
+pub const TARGET_MAX: usize = 255;
 
 /// How much content is handed on at once.
 const CHUNK: usize = 64 << 10;
@@ -204,8 +207,8 @@ impl<R: Read> Archive<R> {
                 let link = String::from_utf8(link).map_err(|_| InvalidPath::NotUtf8)?;
                 match link.len() {
                     0 => return Err(Problem::EmptyLink),
-                    1..=PATH_MAX => {}
-                    _ => return Err(InvalidPath::TooLong.into()),
+                    1..=TARGET_MAX => {}
+                    _ => return Err(Problem::LinkTooLong),
                 }
                 EntryKind::Link(link)
             }

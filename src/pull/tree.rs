@@ -115,7 +115,7 @@ impl Directory {
         Ok(())
     }
 
-    /// What is at the path below this directory.
+    /// What has this name in it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Node> {
         let child = self.children.get(&*key(name))?;

@@ -151,13 +151,10 @@ pub fn unpack(
         bytes: 0,
         warnings,
     };
-    let mut links = Vec::new();
     reader
         .store
-        .place(&directory, &staging.tree(), &mut unpacked, &mut links)?;
-    for (path, target) in links {
-        symlink(&*target, &path).map_err(failed("made", &path))?;
-    }
+        .place(&directory, &staging.tree(), &mut unpacked)?;
+    make_links(&directory, &staging.tree())?;
     Ok(unpacked)
 }
 
@@ -281,31 +278,45 @@ impl Store {
         Ok(skill_md::check(&content, skill))
     }
 
-    /// Moves the files of a directory to their places below `at`, which is an empty directory, and collects the links.
+    /// Moves the files of a directory to their places below `at`, which is an empty directory.
     fn place(
         &self,
         directory: &Directory,
         at: &Path,
         unpacked: &mut Unpacked,
-        links: &mut Vec<(PathBuf, Box<str>)>,
     ) -> Result<(), FileError> {
         for (name, node) in directory.children() {
             let path = at.join(name);
             match node {
                 Node::Directory(directory) => {
                     make_directory(&path)?;
-                    self.place(directory, &path, unpacked, links)?;
+                    self.place(directory, &path, unpacked)?;
                 }
                 Node::File(stored) => {
                     fs::rename(self.path(stored.id), &path).map_err(failed("written", &path))?;
                     unpacked.files += 1;
                     unpacked.bytes += stored.size;
                 }
-                Node::Link(target) => links.push((path, target.clone())),
+                Node::Link(_) => {}
             }
         }
         Ok(())
     }
+}
+
+/// Makes the links of a directory, once everything else is in its place.
+fn make_links(directory: &Directory, at: &Path) -> Result<(), FileError> {
+    for (name, node) in directory.children() {
+        let path = at.join(name);
+        match node {
+            Node::Directory(directory) => make_links(directory, &path)?,
+            Node::File(_) => {}
+            Node::Link(target) => {
+                symlink(&**target, &path).map_err(failed("made", &path))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The layer's content, from its start.

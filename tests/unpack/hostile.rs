@@ -177,6 +177,13 @@ fn links() {
         ),
         ("without a target", skill().link("l", ""), "link to nothing"),
         (
+            "a long target",
+            skill()
+                .pax(&[&format!("linkpath={}SKILL.md", "./".repeat(124))])
+                .link("l", "x"),
+            "more than 255 bytes",
+        ),
+        (
             "as SKILL.md",
             Tarball::default().file("a", b"x").link("SKILL.md", "a"),
             "no SKILL.md",

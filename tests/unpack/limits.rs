@@ -150,14 +150,44 @@ fn files_count_as_archives_do() {
 /// Names a package for this test to unpack in a process of its own, and say how much memory that took.
 const UNPACK: &str = "TEST_UNPACK";
 
-/// The largest resident memory of this process, in KiB.
-fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+/// Packages that take much memory, and what becomes of each: as many names and targets as may be, each as long as may be;
+/// long headers; a long file; a bomb. All with zstd's largest window.
+pub fn heavy() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let links = (0..9_999).fold(Tarball::skill(), |archive, index| {
+        let name = format!("N{index:0254}");
+        let target = format!("{}SKILL.md", "./".repeat(120));
+        let records = [format!("path={name}"), format!("linkpath={target}")];
+        archive.pax(&[&records[0], &records[1]]).link("l", "l")
+    });
+    let extended = (0..40).fold(Tarball::skill(), |archive, index| {
+        let filler = format!("comment={}", "x".repeat((1 << 20) - 100));
+        archive.pax(&[&filler]).file(&index.to_string(), b"")
+    });
+    let large = Header::new(b'0', "large").size(47 << 20).sealed();
+    let large = Tarball::skill().raw(&large, &vec![b'x'; 47 << 20]).end();
+    let zstd = |archive: Vec<u8>| {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(23).unwrap();
+        encoder.write_all(&archive).unwrap();
+        encoder.finish().unwrap()
+    };
+    vec![
+        ("links", zstd(links.end()), "1 files"),
+        ("extended headers", zstd(extended.end()), "41 files"),
+        ("a large file", zstd(large), "2 files"),
+        (
+            "a bomb",
+            zstd_bomb(&header(1 << 30), 1 << 30, 23),
+            "more than 50000000 bytes",
+        ),
+    ]
+}
+
+/// The largest resident memory of a process so far, in KiB; nothing when it has ended.
+pub fn peak(process: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[test]
@@ -174,38 +204,10 @@ fn memory_stays_below_64_mib() {
             Ok(unpacked) => format!("{} files", unpacked.files),
             Err(error) => error.to_string(),
         };
-        println!("\npeak {} KiB, {outcome}", peak());
+        println!("\npeak {} KiB, {outcome}", peak("self").unwrap());
         return;
     }
-    // As many names and targets as may be, each as long as may be, and zstd's largest window.
-    let links = (0..9_999).fold(Tarball::skill(), |archive, index| {
-        let name = format!("{index:0255}");
-        let target = format!("{}SKILL.md", "./".repeat(500));
-        let records = [format!("path={name}"), format!("linkpath={target}")];
-        archive.pax(&[&records[0], &records[1]]).link("l", "l")
-    });
-    let extended = (0..40).fold(Tarball::skill(), |archive, index| {
-        let filler = format!("comment={}", "x".repeat((1 << 20) - 100));
-        archive.pax(&[&filler]).file(&index.to_string(), b"")
-    });
-    let large = Header::new(b'0', "large").size(47 << 20).sealed();
-    let large = Tarball::skill().raw(&large, &vec![b'x'; 47 << 20]).end();
-    let zstd = |archive: Vec<u8>| {
-        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
-        encoder.window_log(23).unwrap();
-        encoder.write_all(&archive).unwrap();
-        encoder.finish().unwrap()
-    };
-    for (what, bytes, says) in [
-        ("links", zstd(links.end()), "1 files"),
-        ("extended headers", zstd(extended.end()), "41 files"),
-        ("a large file", zstd(large), "2 files"),
-        (
-            "a bomb",
-            zstd_bomb(&header(1 << 30), 1 << 30, 23),
-            "more than 50000000 bytes",
-        ),
-    ] {
+    for (what, bytes, says) in heavy() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&bytes).unwrap();
         let output = Command::new(env::current_exe().unwrap())

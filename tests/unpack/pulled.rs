@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::formats::{WAYS, skill};
+use crate::limits::{heavy, peak};
 use crate::mutation::Random;
 use crate::scene::{SKILL, list};
 use crate::tools::{Registry, tool};
@@ -94,4 +95,45 @@ fn a_pull_that_is_killed_leaves_a_whole_skill_or_none_and_the_next_one_gives_the
             assert_eq!(fs::read_dir(output.path()).unwrap().count(), 1, "{run}");
         }
     }
+}
+
+#[test]
+fn memory_stays_below_64_mib_with_several_heavy_skills_at_once() {
+    let registry = Registry::start();
+    let output = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentteam-webhook"));
+    command
+        .args([
+            "pull",
+            "--plain-http-registry",
+            &registry.address,
+            "--output",
+        ])
+        .arg(output.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let heavy = heavy();
+    for (index, (_, archive, _)) in heavy.iter().enumerate() {
+        let package = tempfile::tempdir().unwrap();
+        fs::write(package.path().join("skill.tar.zst"), archive).unwrap();
+        let repository = format!("heavy/{index}:v1");
+        registry.push_with(&repository, package.path(), &["skill.tar.zst"]);
+        let skill = format!("skill-{index}={}/{repository}", registry.address);
+        command.args(["--skill", &skill]);
+    }
+    let child = command.spawn().unwrap();
+    let process = child.id().to_string();
+    let mut most = 0;
+    while let Some(peak) = peak(&process) {
+        most = peak;
+        sleep(Duration::from_millis(2));
+    }
+    let done = child.wait_with_output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    println!("peak {most} KiB\n{said}");
+    assert_eq!(done.status.code(), Some(12), "{said}");
+    // All but the bomb.
+    assert_eq!(fs::read_dir(output.path()).unwrap().count(), 3, "{said}");
+    assert!(most > 8 << 10 && most < 64 << 10, "{most} KiB");
 }

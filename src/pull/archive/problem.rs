@@ -6,7 +6,7 @@ use std::io;
 use strum::IntoStaticStr;
 use thiserror::Error;
 
-use super::EXTENSION_MAX;
+use super::{EXTENSION_MAX, TARGET_MAX};
 use crate::names::Shown;
 use crate::pull::limits::OverLimit;
 use crate::pull::path::InvalidPath;
@@ -88,6 +88,9 @@ pub enum Problem {
     /// A link without a target.
     #[error("it is a link to nothing")]
     EmptyLink,
+    /// A link with a long target.
+    #[error("it is a link with a target of more than {TARGET_MAX} bytes")]
+    LinkTooLong,
     /// A file or link whose name ends with a slash, or is the root.
     #[error("it is named as a directory and is none")]
     NamedAsDirectory,

@@ -41,6 +41,9 @@ impl Directory {
         let Some((parent, name)) = path.split_last() else {
             return self.insert(path, node, budget);
         };
+        if parent.split('/').any(|name| name.starts_with(WHITEOUT)) {
+            return Err(InvalidTree::Whiteout(path.to_string()));
+        }
         let Some(removed) = name.strip_prefix(WHITEOUT) else {
             return self.insert(path, node, budget);
         };
@@ -203,6 +206,8 @@ mod tests {
             ".wh..wh.plnk",
             "d/.wh..wh.aufs",
             ".wh.a/",
+            ".wh.a/x",
+            "d/.wh.a/.wh.x",
             ".wh.a@",
         ] {
             assert!(
