@@ -23,7 +23,7 @@ use super::bundle::Look;
 use super::rotation::{Change, Lifetimes, Serving, View};
 use crate::clock::unix_seconds;
 use crate::names::Listed;
-use objects::{Objects, Problem, Stored};
+use objects::{Mended, Objects, Problem, Stored};
 
 /// How often the objects are looked at when no watch tells of a change.
 const POLL: Duration = Duration::from_secs(5);
@@ -31,6 +31,9 @@ const POLL: Duration = Duration::from_secs(5);
 /// How long each `caBundle` must have held a new authority before its certificate is served: as long as the API
 /// server's own watch of the configurations may lag behind.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
+/// The time between two writes of the `caBundle`s: another program that writes them, too, is not raced.
+const MEND_PAUSE: Duration = Duration::from_millis(500);
 
 /// How soon to look again after another was first to write.
 const RACE_PAUSE: Duration = Duration::from_millis(100);
@@ -69,6 +72,8 @@ pub struct SelfSigned {
     trusted: bool,
     /// What the configurations were when they were looked at last.
     noted: [Discriminant<Look>; 2],
+    /// When this replica last wrote a configuration.
+    mended: Option<Instant>,
     /// How often in a row another was first to write a configuration.
     races: u32,
     reported: Option<String>,
@@ -97,6 +102,7 @@ impl SelfSigned {
             held: None,
             trusted: false,
             noted: [discriminant(&Look::Unknown); 2],
+            mended: None,
             races: 0,
             reported: None,
         }
@@ -153,8 +159,10 @@ impl SelfSigned {
 
     /// Looks once and does what is due. Says when to look again at the latest.
     async fn round(&mut self) -> Result<Duration, Problem> {
-        let mut stored = self.objects.read().await?;
+        // In this order: a configuration that is still as it was looked at then holds nothing newer than the Secret, and
+        // mending it takes away nobody whom another replica has just made known.
         let (looks, unread) = self.objects.look().await;
+        let mut stored = self.objects.read().await?;
         self.note(&looks);
         for _ in 0..CHANGES_AT_ONCE {
             let settled = self.settled(&stored, &looks);
@@ -172,8 +180,17 @@ impl SelfSigned {
         if let Some(serving) = self.view(&stored, &looks, settled).serve() {
             self.serve(serving)?;
         }
-        let mended = self.objects.mend(&looks, &stored.content.bundle()).await;
-        self.served.metrics.bundle_writes.inc_by(mended.written);
+        let since = self.mended.map_or(MEND_PAUSE, |at| at.elapsed());
+        let pause = MEND_PAUSE.saturating_sub(since);
+        let mended = if pause.is_zero() {
+            self.objects.mend(&looks, &stored.content.bundle()).await
+        } else {
+            Mended::default()
+        };
+        if mended.written > 0 {
+            self.mended = Some(Instant::now());
+            self.served.metrics.bundle_writes.inc_by(mended.written);
+        }
         let problem = unread.or(mended.problem);
         self.become_ready(&looks, problem.as_ref());
         if let Some(problem) = problem {
@@ -184,6 +201,7 @@ impl SelfSigned {
             Some(problem) if self.races > RACES_MAX => Err(problem),
             Some(_) => Ok(RACE_PAUSE),
             None if mended.written > 0 => Ok(Duration::ZERO),
+            None if !pause.is_zero() => Ok(pause),
             None => Ok(self.until_settled()),
         }
     }
@@ -278,7 +296,8 @@ impl SelfSigned {
         let Some(Serving { pair, authority }) = &self.serving else {
             return;
         };
-        if !pair.validity().has_ended(now) || authority.validity().has_ended(now) {
+        let can_issue = authority.has_key() && !authority.validity().has_ended(now);
+        if !pair.validity().has_ended(now) || !can_issue {
             return;
         }
         let stand_in = authority.issue(&self.names, now, self.lifetimes.leaf);
