@@ -6,6 +6,7 @@
     reason = "doc comments are help texts here, and fields are named as their flags"
 )]
 
+pub mod check;
 pub mod crd;
 pub mod inject;
 pub mod pull;
@@ -41,6 +42,7 @@ enum Command {
     Inject(Box<inject::Inject>),
     Validate(Box<validate::Validate>),
     Pull(Box<pull::Pull>),
+    Check(Box<check::Check>),
     Crd(crd::Crd),
 }
 
@@ -53,6 +55,7 @@ impl Cli {
             Command::Inject(inject) => inject.run(),
             Command::Validate(validate) => validate.run(),
             Command::Pull(pull) => pull.run(),
+            Command::Check(check) => check.run(),
             Command::Crd(crd) => crd.run(),
         };
         done.unwrap_or_else(|error| {

@@ -11,6 +11,7 @@
 //! | [`archive`], [`path`], [`limits`] | tar archives, read strictly |
 //! | [`tree`], [`select`], [`skill_md`] | what the layers hold together, where in it the skill is, whether it is one |
 //! | [`unpack`], [`publish`], [`files`] | the skill's directory, which appears whole or not at all |
+//! | [`inspect`] | which ways of delivery can make a skill of an artifact |
 //! | [`failure`] | why a skill was not pulled |
 
 pub mod archive;
@@ -22,6 +23,7 @@ pub mod credentials;
 pub mod digest;
 pub mod failure;
 pub mod files;
+pub mod inspect;
 pub mod limits;
 pub mod manifest;
 pub mod package;
@@ -37,6 +39,7 @@ pub mod tree;
 pub mod unpack;
 
 use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,11 +47,11 @@ use futures::future::{join_all, try_join_all};
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
-use artifact::Artifact;
 use clients::Clients;
 use credentials::Credentials;
 use digest::Digest;
 use failure::Failure;
+use inspect::Inspection;
 use limits::{Limits, OverLimit};
 use package::Package;
 use publish::Staging;
@@ -156,18 +159,30 @@ impl<'a> Puller<'a> {
         join_all(pulls).await
     }
 
-    /// Finds what a reference names, without its layers.
+    /// Looks at what a reference names, without its layers.
     ///
     /// # Errors
     /// When it cannot be had in time, or is not followed.
-    pub async fn resolve(
+    pub async fn inspect(
         &self,
         reference: &Reference,
         watch: &dyn Fn(Event<'_>),
-    ) -> Result<Artifact, Failure> {
+    ) -> Result<Inspection, Failure> {
         let repository = self.repository(reference)?;
-        self.in_time(artifact::resolve(&repository, reference, watch))
-            .await
+        let work = async {
+            let found = artifact::resolve(&repository, reference, watch).await?;
+            let config = &found.manifest.config;
+            let is_readable =
+                inspect::is_image(&found.manifest) && config.size <= manifest::SIZE_MAX as u64;
+            let config = if is_readable {
+                let file = transfer::download(&repository, config, watch).await?;
+                serde_json::from_reader(BufReader::new(file)).ok()
+            } else {
+                None
+            };
+            Ok(Inspection::of(&found, config.as_ref()))
+        };
+        self.in_time(work).await
     }
 
     async fn pull_one(

@@ -1,7 +1,7 @@
 //! `pull`: skills from registries into directories.
 
 mod progress;
-mod report;
+pub(super) mod report;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -28,8 +28,8 @@ const CONTENT_DIGEST: &str = "docker-content-digest";
 pub struct Artifact {
     /// The digest of what the reference names: the index, if it is one.
     pub digest: Digest,
-    /// Whether the reference names an index.
-    pub is_index: bool,
+    /// How many manifests for real platforms the index has that the reference names, if it names one.
+    pub index: Option<usize>,
     /// What is in it.
     pub manifest: Manifest,
 }
@@ -49,20 +49,21 @@ pub async fn resolve(
         digest: reference.digest().and_then(Digest::parse),
         descriptor: None,
     };
-    let mut first = None;
-    for depth in 0..=DEPTH_MAX {
+    let (mut first, mut platforms) = (None, None);
+    for _ in 0..=DEPTH_MAX {
         let (digest, document) = fetch(repository, &wanted, watch).await?;
         let digest = first.get_or_insert(digest);
         let index = match document {
             Document::Manifest(manifest) => {
                 return Ok(Artifact {
                     digest: digest.clone(),
-                    is_index: depth > 0,
+                    index: platforms,
                     manifest: *manifest,
                 });
             }
             Document::Index(index) => index,
         };
+        platforms.get_or_insert(real(&index).count());
         let chosen = choose(&index).ok_or_else(|| refused(repository, unfit(&index)))?;
         wanted = Wanted {
             version: chosen.digest.to_string(),
@@ -158,12 +159,7 @@ async fn try_fetch(
 /// The manifest of an index that is for this machine: the one of its platform, else one for all, else the only one.
 fn choose(index: &Index) -> Option<&Descriptor> {
     let of_platform = |descriptor: &&&Descriptor| descriptor.platform.as_ref().is_some_and(is_ours);
-    // Builders put what they attest beside the images, for a platform that nobody has.
-    let is_real = |descriptor: &&Descriptor| {
-        let platform = descriptor.platform.as_ref();
-        platform.is_none_or(|platform| platform.os != "unknown")
-    };
-    let real: Vec<_> = index.manifests.iter().filter(is_real).collect();
+    let real: Vec<_> = real(index).collect();
     let for_all = || real.iter().find(|descriptor| descriptor.platform.is_none());
     let only = || if real.len() == 1 { real.first() } else { None };
     real.iter()
@@ -171,6 +167,14 @@ fn choose(index: &Index) -> Option<&Descriptor> {
         .or_else(for_all)
         .or_else(only)
         .copied()
+}
+
+/// Builders put what they attest beside the images, for a platform that nobody has.
+fn real(index: &Index) -> impl Iterator<Item = &Descriptor> {
+    index.manifests.iter().filter(|descriptor| {
+        let platform = descriptor.platform.as_ref();
+        platform.is_none_or(|platform| platform.os != "unknown")
+    })
 }
 
 fn is_ours(platform: &Platform) -> bool {

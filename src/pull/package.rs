@@ -27,13 +27,14 @@ pub const TITLE: &str = "org.opencontainers.image.title";
 pub const UNPACK: &str = "io.deis.oras.content.unpack";
 
 /// What an image's configuration is called.
-const IMAGE_CONFIGS: [&str; 2] = [
+pub(super) const IMAGE_CONFIGS: [&str; 2] = [
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 ];
 
 /// What the media types of archives end with, whosoever's they are.
-const TAR_TYPES: [&str; 5] = [".tar", ".tar+gzip", ".tar.gzip", ".tar+zstd", ".tar.zstd"];
+pub(super) const TAR_TYPES: [&str; 5] =
+    [".tar", ".tar+gzip", ".tar.gzip", ".tar+zstd", ".tar.zstd"];
 
 /// What archives are called.
 const TAR_NAMES: [&str; 4] = [".tar", ".tar.gz", ".tgz", ".tar.zst"];

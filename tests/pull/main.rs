@@ -28,6 +28,7 @@ mod run;
 mod server;
 
 mod answers;
+mod check;
 mod command;
 mod credentials;
 mod faults;
