@@ -26,8 +26,15 @@ async fn run(page: &str) {
         &allowed,
         "--webhook-image",
         "example.com/webhook",
+        "--skill-puller-image",
+        "ghcr.io/oras-project/oras:v1.3.3",
     ];
-    let scene = Scene::new("pages", &flags).await;
+    let mut scene = Scene::new("pages", &flags).await;
+    let namespaces = [&*scene.namespace];
+    scene
+        .webhook
+        .register_door("kagents.dev", &namespaces)
+        .await;
 
     let directory = tempfile::tempdir().unwrap();
     let bin = directory.path().join("bin");
