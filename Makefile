@@ -63,8 +63,16 @@ docs: $(MKDOCS) ## Build the site of docs/ into target/site; a broken link or a 
 	@NO_MKDOCS_2_WARNING=1 $(MKDOCS) build
 
 .PHONY: bench
-bench: ## Measure: admission in this process, start-up, size
-	cargo bench --locked --bench admission --bench figures
+bench: ## Measure the webhook beside others over TLS, in CPU, rate, latency, memory and growth (10 minutes, after the builds)
+	cargo build --locked --release --bins --example noop
+	cargo build --locked --release --manifest-path benches/peers/kube-rs/Cargo.toml --target-dir target/peers
+	ln -sf "$$(benches/peers/controller-runtime/build.sh)/controller-runtime" target/peers/
+	cargo bench --locked --bench wire
+
+.PHONY: guard
+guard: ## Count the instructions of an admission, and compare them with benches/instructions.txt
+	@benches/valgrind.sh
+	cargo test --locked --test instructions -- --nocapture
 
 .PHONY: bench-controller
 bench-controller: assets ## Measure the controller on a real API server with 10,000 teams

@@ -4,20 +4,24 @@
 //! whose object this is would be worse than an error. The object in it is read leniently, for what the API server will
 //! say about its own fields is not ours to say first.
 
-mod nesting;
+mod answer;
 mod pod;
+mod read;
 mod team;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use std::sync::Arc;
+
+use serde::Deserialize;
 use thiserror::Error;
 
-use crate::inject::{Injection, Reason};
-use crate::json::{Object, problem};
+use crate::inject::Reason;
+use crate::inject::pod::Str;
+use crate::json::reader;
 use crate::names::Shown;
 use crate::validation::Refusal;
+use pod::Content;
+
+pub use answer::Prepared;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -25,45 +29,39 @@ const KIND: &str = "AdmissionReview";
 /// An API server's request ids are UUIDs; nothing near this length comes from one.
 const UID_MAX: usize = 256;
 
-/// The deepest nesting of a review, which is also what the JSON reader bounds itself to.
-const NESTING_MAX: usize = 128;
-
 /// What an API server asks.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct Request<'a> {
     /// The id that the answer must carry.
-    pub uid: String,
+    pub uid: Str<'a>,
     /// The kind of the object.
-    kind: Kind,
+    kind: Kind<'a>,
     /// The resource that is written to.
-    resource: Resource,
-    /// Its subresource, if it is one.
-    #[serde(default)]
-    sub_resource: Option<String>,
-    /// The namespace of the request.
-    #[serde(default)]
-    pub namespace: Option<String>,
+    resource: Resource<'a>,
+    /// Its subresource, empty if it is none.
+    sub_resource: Str<'a>,
+    /// The namespace of the request, empty where there is none.
+    namespace: Str<'a>,
     /// What is done.
     operation: Operation,
-    /// The object, as text.
-    #[serde(borrow, default)]
-    object: Option<&'a RawValue>,
+    /// The object.
+    object: Content<'a>,
     /// The object before it is changed or deleted, as text.
+    old_object: Option<&'a str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    kind: Str<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Resource<'a> {
     #[serde(borrow, default)]
-    old_object: Option<&'a RawValue>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Kind {
-    kind: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Resource {
-    #[serde(default)]
-    group: String,
-    resource: String,
+    group: Str<'a>,
+    #[serde(borrow)]
+    resource: Str<'a>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -75,15 +73,6 @@ enum Operation {
     Connect,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Review<'a> {
-    api_version: String,
-    kind: String,
-    #[serde(borrow)]
-    request: Option<Object<Request<'a>>>,
-}
-
 /// Why a body is not a review.
 #[derive(Debug, Error)]
 pub enum Malformed {
@@ -93,12 +82,9 @@ pub enum Malformed {
     /// Not text.
     #[error("the body is not UTF-8 at byte {0}")]
     Encoding(usize),
-    /// Nested too deeply.
-    #[error("the body is nested more than {NESTING_MAX} levels deep")]
-    Nesting,
-    /// Not JSON, or not of the shape of a review.
-    #[error("the body is not an AdmissionReview: {}", problem(.0))]
-    Shape(#[from] serde_json::Error),
+    /// Not JSON, or not of the shape of a review, or nested too deeply.
+    #[error("the body is not an AdmissionReview: {0}")]
+    Shape(#[from] reader::Error),
     /// Another version or kind.
     #[error(
         "the body is {} {}; only {API_VERSION} {KIND} is answered",
@@ -119,45 +105,22 @@ pub enum Malformed {
     Uid(usize),
 }
 
-impl<'a> Request<'a> {
-    /// Reads a review.
-    ///
-    /// # Errors
-    /// When the body is not exactly one review of the version that is spoken here.
-    pub fn read(body: &'a [u8]) -> Result<Self, Malformed> {
-        if body.is_empty() {
-            return Err(Malformed::Empty);
-        }
-        let text =
-            std::str::from_utf8(body).map_err(|error| Malformed::Encoding(error.valid_up_to()))?;
-        if nesting::is_deeper_than(body, NESTING_MAX) {
-            return Err(Malformed::Nesting);
-        }
-        let Object(review): Object<Review<'a>> = serde_json::from_str(text)?;
-        if review.api_version != API_VERSION || review.kind != KIND {
-            return Err(Malformed::Version {
-                api_version: review.api_version,
-                kind: review.kind,
-            });
-        }
-        let Object(request) = review.request.ok_or(Malformed::NoRequest)?;
-        if request.uid.is_empty() || request.uid.len() > UID_MAX {
-            return Err(Malformed::Uid(request.uid.len()));
-        }
-        Ok(request)
+impl Resource<'_> {
+    fn is(&self, group: &str, resource: &str) -> bool {
+        *self.group == *group && *self.resource == *resource
     }
+}
 
+impl Request<'_> {
     /// Whether this is about objects of that resource themselves, and not about a subresource.
     fn is_about(&self, group: &str, resource: &str) -> bool {
-        self.resource.group == group
-            && self.resource.resource == resource
-            && self.sub_resource.as_deref().unwrap_or_default().is_empty()
+        self.resource.is(group, resource) && self.sub_resource.is_empty()
     }
 
     /// The namespace of the request, empty where there is none.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        self.namespace.as_deref().unwrap_or_default()
+        &self.namespace
     }
 }
 
@@ -167,7 +130,7 @@ pub enum Decision {
     /// There is nothing to inject into, or nothing to judge.
     Skipped,
     /// The Pod gets its skills, or has them already.
-    Allowed(Injection),
+    Allowed(Arc<Prepared>),
     /// The team is valid; these are the warnings.
     Valid(Vec<String>),
     /// The Pod or the team is refused.
@@ -185,12 +148,6 @@ pub struct Denial {
     pub message: String,
     /// What else they should know.
     pub warnings: Vec<String>,
-}
-
-impl From<Result<Injection, Reason>> for Decision {
-    fn from(result: Result<Injection, Reason>) -> Self {
-        result.map_or_else(|reason| Self::Denied(reason.into()), Self::Allowed)
-    }
 }
 
 impl From<Reason> for Denial {
@@ -221,7 +178,7 @@ impl Decision {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Skipped => "skipped",
-            Self::Allowed(injection) if injection.patch.is_empty() => "unchanged",
+            Self::Allowed(prepared) if prepared.is_empty() => "unchanged",
             Self::Allowed(_) => "injected",
             Self::Valid(_) => "valid",
             Self::Denied(_) => "denied",
@@ -236,75 +193,4 @@ impl Decision {
             _ => "",
         }
     }
-
-    /// The review that answers the request `uid`, as JSON.
-    #[must_use]
-    pub fn to_review(&self, uid: &str) -> Vec<u8> {
-        let mut response = Response {
-            uid,
-            allowed: true,
-            patch_type: None,
-            patch: None,
-            warnings: &[],
-            status: None,
-        };
-        match self {
-            Self::Skipped => {}
-            Self::Allowed(injection) => {
-                response.warnings = &injection.warnings;
-                if !injection.patch.is_empty() {
-                    let patch = serde_json::to_vec(&injection.patch).unwrap_or_default();
-                    response.patch_type = Some("JSONPatch");
-                    response.patch = Some(STANDARD.encode(patch));
-                }
-            }
-            Self::Valid(warnings) => response.warnings = warnings,
-            Self::Denied(denial) => {
-                response.allowed = false;
-                response.warnings = &denial.warnings;
-                response.status = Some(Status {
-                    code: denial.code,
-                    reason: denial.word,
-                    message: format!("{}: {}", denial.word, denial.message),
-                });
-            }
-        }
-        let answer = Answer {
-            api_version: API_VERSION,
-            kind: KIND,
-            response,
-        };
-        // Serializing strings and numbers into memory has no way to fail.
-        serde_json::to_vec(&answer).unwrap_or_default()
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    response: Response<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Response<'a> {
-    uid: &'a str,
-    allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status>,
-}
-
-#[derive(Serialize)]
-struct Status {
-    code: u16,
-    reason: &'static str,
-    message: String,
 }

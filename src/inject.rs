@@ -10,6 +10,7 @@
 //! operation adds, so fields that this crate does not know survive, and a Pod that has its skills gets an empty patch.
 
 pub mod delivery;
+mod fresh;
 mod naming;
 pub mod patch;
 mod plan;
@@ -36,6 +37,7 @@ use plan::{Kept, Planned, Planner, existing_volume};
 use pod::Pod;
 use puller::Pullers;
 
+pub use fresh::Fresh;
 pub use naming::is_skills_puller;
 pub use plan::SKILLS_PATH;
 pub use reason::Reason;

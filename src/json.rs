@@ -1,5 +1,9 @@
 //! JSON read more strictly, and shown more carefully, than derived readers do by themselves.
 
+mod deserialize;
+pub mod reader;
+mod scan;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -34,10 +38,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 /// What is wrong and where, without the value that was found there: it may be a secret, and of any length.
 #[must_use]
 pub fn problem(error: &serde_json::Error) -> String {
-    let text = error.to_string();
+    without_value(&error.to_string())
+}
+
+/// What serde says of a value that it refused, without the value.
+fn without_value(text: &str) -> String {
     match text.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),
-        None => text,
+        None => text.to_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The webhook over HTTPS, and probes and metrics in plain HTTP.
 
 pub mod admin;
+mod answers;
 pub mod listen;
 mod mutate;
 mod review;
@@ -20,6 +21,7 @@ use crate::metrics::{Metrics, Readings};
 use crate::teams::Teams;
 use crate::teams::cluster::LastEvent;
 use crate::telemetry::Throttle;
+use answers::Answers;
 
 /// The routes of the webhook's port.
 pub fn routes(app: Arc<App>) -> Router {
@@ -47,6 +49,8 @@ pub struct App {
     pub invalid_team_files: Arc<AtomicI64>,
     /// Whether the process is about to end.
     pub draining: AtomicBool,
+    /// Answers that were given, for Pods that get the same.
+    answers: Answers,
     /// Keeps a flood of denials from flooding the log.
     pub log_throttle: Throttle,
 }
@@ -64,6 +68,7 @@ impl App {
             last_event: Arc::default(),
             invalid_team_files: Arc::default(),
             draining: AtomicBool::new(false),
+            answers: Answers::default(),
             log_throttle: Throttle::default(),
         }
     }

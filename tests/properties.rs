@@ -10,10 +10,16 @@
     reason = "a test says what it expects by failing"
 )]
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
 use agentteam_webhook::api::Group;
 use agentteam_webhook::inject::delivery::Delivery;
 use agentteam_webhook::inject::pod::Pod;
-use agentteam_webhook::inject::{Injection, Reason, ServerVersion, Settings, Target, inject};
+use agentteam_webhook::inject::{
+    Fresh, Injection, Reason, ServerVersion, Settings, Target, inject,
+};
+use agentteam_webhook::json::reader::Reader;
 use agentteam_webhook::team::{Identity, Team};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -204,6 +210,8 @@ prop_compose! {
         volumes in list(unique("name", prop::collection::vec(volume(), 0..3))),
         secrets in list(prop::collection::vec(select(vec!["first", "other"]).prop_map(|name| json!({"name": name})), 0..3)),
         restart_policy in prop::option::of(select(vec!["Always", "OnFailure", "Never"])),
+        user in prop::option::weighted(0.3, select(vec![0_i64, 1000])),
+        host_network in prop::option::weighted(0.3, any::<bool>()),
         future in prop::option::weighted(0.5, unknown()),
         spec_future in prop::option::weighted(0.5, unknown()),
     ) -> Value {
@@ -214,37 +222,44 @@ prop_compose! {
         spec.extend(volumes.map(|list| ("volumes", list)));
         spec.extend(secrets.map(|list| ("imagePullSecrets", list)));
         spec.extend(restart_policy.map(|policy| ("restartPolicy", json!(policy))));
+        spec.extend(user.map(|user| ("securityContext", json!({"runAsUser": user}))));
+        spec.extend(host_network.map(|host| ("hostNetwork", json!(host))));
         object(vec![("kind", json!("Pod")), ("metadata", object(metadata, None)), ("spec", object(spec, spec_future))], future)
     }
 }
 
 /// What the product makes of a Pod; nothing where the Pod names no team.
 fn injected(pod: &Value, delivery: Delivery) -> Option<Result<Injection, Reason>> {
+    injected_as(pod, delivery).map(|made| made.map(|(injection, _)| injection))
+}
+
+/// The same, and all that decided about it where the Pod had nothing of ours.
+fn injected_as(
+    pod: &Value,
+    delivery: Delivery,
+) -> Option<Result<(Injection, Option<Fresh>), Reason>> {
     let mut settings = Settings::new(&Group::default());
     settings.delivery = delivery;
     settings.puller.webhook_image = Some("ghcr.io/x/webhook:v1".parse().unwrap());
     let text = pod.to_string();
-    let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
-    // The same, whether it is read from text or from a value.
+    let pod: Pod<'_> = Reader::new(&text).value().unwrap();
+    // The same, whether it is read by our reader, by another, or from a value.
+    let other: Pod<'_> = serde_json::from_str(&text).unwrap();
     let value: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        format!("{pod:?}"),
-        format!("{:?}", Pod::deserialize(&value).unwrap())
-    );
+    let from_value = Pod::deserialize(&value).unwrap();
+    assert_eq!(format!("{pod:?}"), format!("{other:?}"));
+    assert_eq!(format!("{pod:?}"), format!("{from_value:?}"));
     let target = match Target::of(&pod, &settings.keys) {
         Ok(target) => target?,
         Err(reason) => return Some(Err(reason)),
     };
-    Some(inject(
-        &pod,
-        &target,
-        &team(),
-        &settings,
-        Some(ServerVersion {
-            major: 1,
-            minor: 36,
-        }),
-    ))
+    let server = Some(ServerVersion {
+        major: 1,
+        minor: 36,
+    });
+    let fresh = Fresh::of(&pod, &target, &team(), &settings, server);
+    let injection = inject(&pod, &target, &team(), &settings, server);
+    Some(injection.map(|injection| (injection, fresh)))
 }
 
 /// Whether `after` has all that `before` had: the same scalars, every key, and every item of a list in the same order.
@@ -301,6 +316,17 @@ proptest! {
             prop_assert!(injected(&later, first).unwrap().unwrap().patch.is_empty());
         }
         complete(&once, &injection)?;
+    }
+
+    #[test]
+    fn what_is_said_to_decide_about_a_pod_decides_alone(pod in pod(), delivery in delivery()) {
+        static MADE: LazyLock<Mutex<HashMap<Fresh, Injection>>> = LazyLock::new(<_>::default);
+        let Some(Ok((injection, Some(fresh)))) = injected_as(&pod, delivery) else { return Ok(()) };
+        let mut made = MADE.lock().unwrap();
+        let before = made.entry(fresh).or_insert_with(|| injection.clone());
+        prop_assert_eq!(&before.patch, &injection.patch);
+        prop_assert_eq!(&before.warnings, &injection.warnings);
+        prop_assert_eq!((&before.agent, &before.skills), (&injection.agent, &injection.skills));
     }
 
     #[test]

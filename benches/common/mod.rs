@@ -1,52 +1,80 @@
-//! A review of about 20 KiB, and what the webhook does with it in this process.
+//! The reviews and the team of the benchmarks, and what the webhook does with them in this process.
 #![allow(
+    dead_code,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     clippy::unwrap_used,
-    reason = "a benchmark ends where its input is wrong"
+    reason = "each benchmark uses a part of it, and ends where its input is wrong"
 )]
 
-use agentteam_webhook::admission::{Decision, Request};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use agentteam_webhook::admission::{Decision, Prepared, Request};
 use agentteam_webhook::api::Group;
-use agentteam_webhook::inject::{ServerVersion, Settings, Target, inject};
+use agentteam_webhook::inject::{Settings, Target, inject};
 use agentteam_webhook::team::{Identity, Team};
 use serde_json::{Value, json};
 
-/// The review that `make demo` sends, its Pod grown to 20 KiB by what real Pods have: variables, annotations, containers.
-pub fn review() -> Vec<u8> {
-    let mut review: Value =
-        serde_json::from_str(include_str!("../../examples/demo/review.json")).unwrap();
-    let pod = &mut review["request"]["object"];
-    let variables: Vec<_> = (0..100)
-        .map(|number| json!({"name": format!("SETTING_{number}"), "value": format!("value of setting {number} \"quoted\"")}))
-        .collect();
-    pod["spec"]["containers"][0]["env"] = json!(variables);
-    pod["metadata"]["annotations"] = json!({"notes": "x".repeat(4096)});
-    let mut sidecar = pod["spec"]["containers"][0].clone();
-    sidecar["name"] = json!("sidecar");
-    pod["spec"]["containers"]
-        .as_array_mut()
-        .unwrap()
-        .push(sidecar);
-    serde_json::to_vec(&review).unwrap()
+/// Reviews that a kube-apiserver v1.36.3 sent: of a Pod with one container, and of one with four, probes, variables,
+/// annotations and `managedFields`.
+pub const SMALL: &[u8] = include_bytes!("../reviews/small.json");
+pub const LARGE: &[u8] = include_bytes!("../reviews/large.json");
+
+/// The team that both Pods name.
+pub fn team() -> Team {
+    read(&team_json("market-brief"))
 }
 
-pub fn team() -> Team {
-    let spec = json!({
-        "imagePullSecrets": [{"name": "ghcr-creds"}],
-        "skills": [{"name": "house-style", "source": {"configMap": "house-style"}}],
-        "teammates": [{"name": "researcher", "skills": [
-            {"name": "web-research", "source": {"oci": "ghcr.io/example/skills/web-research:v1"}},
-            {"name": "report-writing", "source": {"oci": "ghcr.io/example/skills/report-writing:v3"}},
-        ]}],
-    });
-    let identity = Identity {
-        namespace: "cowork".into(),
-        name: "market-brief".into(),
-        ..Identity::default()
-    };
-    Team::read(identity, &spec)
+/// The same under another name.
+pub fn team_json(name: &str) -> Value {
+    let oci = |name: &str, tag: &str| json!({"name": name, "source": {"oci": format!("ghcr.io/example/skills/{name}:{tag}")}});
+    with_skills(
+        name,
+        &[oci("web-research", "v1"), oci("report-writing", "v3")],
+    )
+}
+
+/// A team whose agent has these skills and one of the whole team.
+pub fn with_skills(name: &str, skills: &[Value]) -> Value {
+    json!({
+        "apiVersion": "kagents.dev/v1alpha1",
+        "kind": "AgentTeam",
+        "metadata": {"name": name, "namespace": "cowork"},
+        "spec": {
+            "imagePullSecrets": [{"name": "ghcr-creds"}],
+            "skills": [{"name": "house-style", "source": {"configMap": "house-style"}}],
+            "teammates": [{"name": "researcher", "skills": skills}],
+        },
+    })
+}
+
+/// Reads a team as the webhook does.
+pub fn read(team: &Value) -> Team {
+    let identity = Identity::of(&team["metadata"], "kagents.dev/skill-delivery");
+    Team::read(identity, &team["spec"])
+}
+
+/// Writes the teams for the webhook, into `teams`, and for the others, into `teams.json`.
+pub fn write_teams(directory: &Path, teams: &[Value]) {
+    let own = directory.join("teams");
+    let _ = fs::remove_dir_all(&own);
+    fs::create_dir(&own).unwrap();
+    for (number, some) in teams.chunks(500).enumerate() {
+        let documents: Vec<_> = some.iter().map(ToString::to_string).collect();
+        fs::write(
+            own.join(format!("{number}.yaml")),
+            documents.join("\n---\n"),
+        )
+        .unwrap();
+    }
+    fs::write(
+        directory.join("teams.json"),
+        json!({"items": teams}).to_string(),
+    )
+    .unwrap();
 }
 
 pub fn settings() -> Settings {
@@ -57,12 +85,9 @@ pub fn settings() -> Settings {
 pub fn admit(body: &[u8], team: &Team, settings: &Settings) -> Vec<u8> {
     let request = Request::read(body).unwrap();
     let pod = request.pod().unwrap().unwrap();
-    let target = Target::of(&pod, &settings.keys).unwrap().unwrap();
-    let server = Some(ServerVersion {
-        major: 1,
-        minor: 36,
-    });
-    let decision = Decision::from(inject(&pod, &target, team, settings, server));
+    let target = Target::of(pod, &settings.keys).unwrap().unwrap();
+    let injection = inject(pod, &target, team, settings, None).unwrap();
+    let decision = Decision::Allowed(Arc::new(Prepared::from(&injection)));
     assert_eq!(decision.word(), "injected");
     decision.to_review(&request.uid)
 }

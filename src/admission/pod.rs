@@ -3,30 +3,63 @@
 use super::{Operation, Request};
 use crate::inject::Reason;
 use crate::inject::pod::Pod;
-use crate::json::{Object, problem};
+use crate::json::Object;
+use crate::json::reader::{Error, Reader};
 use crate::names::Shown;
+
+/// The object of a request.
+#[derive(Debug, Default)]
+pub(super) enum Content<'a> {
+    /// None.
+    #[default]
+    Absent,
+    /// Its text.
+    Text(&'a str),
+    /// The Pod that it is, or why it is none.
+    Pod(Box<Result<Pod<'a>, Error>>),
+}
+
+impl<'a> Content<'a> {
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        Ok(match reader.skip()? {
+            "null" => Self::Absent,
+            text => Self::Text(text),
+        })
+    }
+
+    /// Reads the Pod in the pass that reads the review.
+    pub(super) fn read_pod(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        if reader.null()? {
+            return Ok(Self::Absent);
+        }
+        let read: Result<Object<Pod<'a>>, Error> = reader.value_or_skip()?;
+        Ok(Self::Pod(Box::new(read.map(|Object(pod)| pod))))
+    }
+}
 
 impl<'a> Request<'a> {
     /// The Pod that is created, if that is what the request is about.
     ///
     /// # Errors
     /// When it is, and there is no Pod in it.
-    pub fn pod(&self) -> Result<Option<Pod<'a>>, Reason> {
+    pub fn pod(&self) -> Result<Option<&Pod<'a>>, Reason> {
         if !self.is_about("", "pods") || self.operation != Operation::Create {
             return Ok(None);
         }
         let malformed = |problem: String| Reason::MalformedPod(problem);
-        if self.kind.kind != "Pod" {
+        if &*self.kind.kind != "Pod" {
             return Err(malformed(format!(
                 "the request's kind is {}",
                 Shown(&self.kind.kind)
             )));
         }
-        let object = self
-            .object
-            .ok_or_else(|| malformed("the request has no object".into()))?;
-        let Object(pod): Object<Pod<'a>> =
-            serde_json::from_str(object.get()).map_err(|error| malformed(problem(&error)))?;
+        let Content::Pod(pod) = &self.object else {
+            return Err(malformed("the request has no object".into()));
+        };
+        let pod = match &**pod {
+            Ok(pod) => pod,
+            Err(error) => return Err(malformed(error.to_string())),
+        };
         if let Some(kind) = pod.kind.as_deref().filter(|&kind| kind != "Pod") {
             return Err(malformed(format!("its kind is {}", Shown(kind))));
         }

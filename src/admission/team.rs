@@ -1,8 +1,8 @@
 //! The team in a review.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
+use super::pod::Content;
 use super::{Operation, Request};
 use crate::api::{Group, KIND, Keys, PLURAL};
 use crate::json::problem;
@@ -25,16 +25,17 @@ impl Request<'_> {
             return Ok(None);
         }
         let unreadable = |problem: String| Refusal::UnreadableTeam(problem);
-        if self.kind.kind != KIND {
+        if &*self.kind.kind != KIND {
             return Err(unreadable(format!(
                 "the request's kind is {}",
                 Shown(&self.kind.kind)
             )));
         }
-        let object = self
-            .object
-            .ok_or_else(|| unreadable("the request has no object".into()))?;
-        let object = &parse(object).map_err(|error| unreadable(problem(&error)))?;
+        let Content::Text(object) = &self.object else {
+            return Err(unreadable("the request has no object".into()));
+        };
+        let object: &Value =
+            &serde_json::from_str(object).map_err(|error| unreadable(problem(&error)))?;
         let kind = object["kind"].as_str().unwrap_or_default();
         if kind != KIND {
             return Err(unreadable(format!("its kind is {}", Shown(kind))));
@@ -51,14 +52,11 @@ impl Request<'_> {
             let before = Identity::of(&old["metadata"], delivery_key);
             old["spec"] == object["spec"] && before.delivery == identity.delivery
         };
-        let old = self.old_object.and_then(|old| parse(old).ok());
+        let old = self.old_object;
+        let old: Option<Value> = old.and_then(|old| serde_json::from_str(old).ok());
         if identity.deleting || old.as_ref().is_some_and(is_unchanged) {
             return Ok(None);
         }
         Ok(Some(Team::read(identity, &object["spec"])))
     }
-}
-
-fn parse(object: &RawValue) -> serde_json::Result<Value> {
-    serde_json::from_str(object.get())
 }

@@ -13,7 +13,7 @@ use crate::names::Named;
 use crate::team::Team;
 
 /// How OCI skills get into a Pod. `ConfigMap` skills are always mounted.
-#[derive(Clone, Copy, Debug, Default, Display, EnumString, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Display, EnumString, Hash, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Delivery {

@@ -1,5 +1,7 @@
 //! Names of volumes and containers: DNS labels of at most 63 characters, for skills whose names may have 64.
 
+use std::collections::HashSet;
+
 use sha2::{Digest, Sha256};
 
 use super::puller::AUTH_VOLUME;
@@ -17,7 +19,7 @@ const HASH_LENGTH: usize = 12;
 /// Gives each skill of one agent names that no other has.
 #[derive(Default)]
 pub(super) struct Names {
-    taken: Vec<String>,
+    taken: HashSet<String>,
 }
 
 impl Names {
@@ -39,9 +41,15 @@ impl Names {
             name = shortened(prefix, skill, salt);
             salt += 1;
         }
-        self.taken.push(name.clone());
+        self.taken.insert(name.clone());
         name
     }
+}
+
+/// Whether a volume or a container of this name may be ours: all names that are given here, and those of the shared volumes,
+/// begin so.
+pub(super) fn is_of_ours(name: &str) -> bool {
+    name.starts_with(VOLUME_PREFIX) || name.starts_with("pull-skill")
 }
 
 /// A name for the init container that pulls all skills: the first of `pull-skills`, `pull-skills-2` and so on that is free.

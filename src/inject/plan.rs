@@ -1,5 +1,7 @@
 //! What of an agent's skills a Pod has already, and what is missing.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::Injected;
@@ -238,7 +240,12 @@ fn mount(agent: &Container<'_>, skill: &Skill, volume: &str) -> Result<Option<Va
 }
 
 /// The path that a container sees: without `//`, `.`, `..` and a slash at the end.
-fn normalized(path: &str) -> String {
+pub(super) fn normalized(path: &str) -> Cow<'_, str> {
+    let is_name = |part: &str| !matches!(part, "" | "." | "..");
+    let is_normal = |rest: &str| rest.split('/').all(is_name);
+    if path.strip_prefix('/').is_some_and(is_normal) {
+        return Cow::Borrowed(path);
+    }
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {
@@ -249,10 +256,10 @@ fn normalized(path: &str) -> String {
             part => parts.push(part),
         }
     }
-    format!("/{}", parts.join("/"))
+    Cow::Owned(format!("/{}", parts.join("/")))
 }
 
-fn is_at_or_below(path: &str, root: &str) -> bool {
+pub(super) fn is_at_or_below(path: &str, root: &str) -> bool {
     path.strip_prefix(root)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

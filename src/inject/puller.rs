@@ -54,17 +54,11 @@ impl<'a> Pullers<'a> {
         pull_secrets: &'a [&'a ObjectName],
         server: Option<ServerVersion>,
     ) -> Self {
-        let users = [agent.security_context, pod.spec.security_context];
-        let user = users
-            .into_iter()
-            .flatten()
-            .find_map(|context| context.run_as_user)
-            .filter(|&user| user > 0);
         let never = pod.spec.restart_policy.as_deref() == Some("Never");
         Self {
             settings,
             pull_secrets,
-            user: user.unwrap_or(DEFAULT_USER),
+            user: user(pod, agent),
             // Without it, one failed pull would fail such a Pod for good.
             restart: never && server.is_some_and(ServerVersion::restarts_init_containers),
         }
@@ -242,6 +236,16 @@ impl<'a> Pullers<'a> {
         }
         mounts
     }
+}
+
+/// The user that pulls: the agent's, unless that is root or nobody says.
+pub(super) fn user(pod: &Pod<'_>, agent: &Container<'_>) -> i64 {
+    let users = [agent.security_context, pod.spec.security_context];
+    let user = users
+        .into_iter()
+        .flatten()
+        .find_map(|context| context.run_as_user);
+    user.filter(|&user| user > 0).unwrap_or(DEFAULT_USER)
 }
 
 /// The file of the pull secret at `index`; the first has the name that every client looks for.

@@ -9,9 +9,9 @@ use axum::response::Response;
 
 use super::App;
 use super::review::{self, Object, may_log};
-use crate::admission::{Decision, Request};
+use crate::admission::{Decision, Prepared, Request};
 use crate::inject::pod::Pod;
-use crate::inject::{Injection, Reason, Target, inject};
+use crate::inject::{Fresh, Reason, Target, inject};
 use crate::names::Named;
 use crate::team::Team;
 use crate::teams::LookupFailed;
@@ -27,31 +27,31 @@ async fn decide(app: &App, request: &Request<'_>) -> Decision {
         Ok(None) => return Decision::Skipped,
         Err(reason) => return denied(app, request, None, reason),
     };
-    let target = match Target::of(&pod, &app.settings.keys) {
+    let target = match Target::of(pod, &app.settings.keys) {
         Ok(Some(target)) => target,
         Ok(None) => return Decision::Skipped,
-        Err(reason) => return denied(app, request, Some(&pod), reason),
+        Err(reason) => return denied(app, request, Some(pod), reason),
     };
-    match judge(app, request.namespace(), &pod, &target).await {
+    match judge(app, request.namespace(), pod, &target).await {
         Ok(injection) => {
-            if !injection.patch.is_empty()
+            if !injection.is_empty()
                 && let Some(held_back) = may_log(app)
             {
                 tracing::info!(
                     decision = "injected",
-                    uid = request.uid,
+                    uid = &*request.uid,
                     namespace = %Named(request.namespace()),
                     pod = %Named(pod.display_name()),
                     team = target.team,
-                    agent = injection.agent,
-                    skills = injection.skills.len(),
+                    agent = &*injection.agent,
+                    skills = injection.skills,
                     held_back,
                     "admission"
                 );
             }
             Decision::Allowed(injection)
         }
-        Err(reason) => denied(app, request, Some(&pod), reason),
+        Err(reason) => denied(app, request, Some(pod), reason),
     }
 }
 
@@ -64,9 +64,20 @@ async fn judge(
     namespace: &str,
     pod: &Pod<'_>,
     target: &Target<'_>,
-) -> Result<Injection, Reason> {
+) -> Result<Arc<Prepared>, Reason> {
     let server = app.server_version.load().as_deref().copied();
-    let with = |team: &Team| inject(pod, target, team, &app.settings, server);
+    let with = |team: &Arc<Team>| {
+        let fresh = Fresh::of(pod, target, team, &app.settings, server);
+        if let Some(given) = fresh.and_then(|fresh| app.answers.get(team, fresh)) {
+            return Ok(given);
+        }
+        let injection = inject(pod, target, team, &app.settings, server)?;
+        let prepared = Arc::new(Prepared::from(&injection));
+        if let Some(fresh) = fresh {
+            app.answers.keep(team, fresh, &prepared);
+        }
+        Ok(prepared)
+    };
     let Some(cached) = app.teams.index.get(namespace, target.team) else {
         return match look_up(app, namespace, target.team).await {
             Ok(Some(team)) => with(&team),

@@ -174,7 +174,7 @@ pub(super) fn denied(
         tracing::warn!(
             decision = "denied",
             reason = denial.word,
-            uid = request.uid,
+            uid = &*request.uid,
             namespace = %Named(request.namespace()),
             pod = pod.map(|name| display(Named(name))),
             team = team.map(|name| display(Named(name))),

@@ -41,6 +41,9 @@ pub(super) fn read(spec: &Value) -> Parts {
         .into();
     parts.read_lead(&spec["lead"], &shared_names);
     parts.read_teammates(&spec["teammates"], &shared_names);
+    // Teams are kept, by the ten thousands in a large cluster, and most have one agent and one secret.
+    parts.agents.shrink_to_fit();
+    parts.pull_secrets.shrink_to_fit();
     parts
 }
 

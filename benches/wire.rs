@@ -1,0 +1,291 @@
+//! The webhook as it ships beside others, over TLS on loopback: `make bench`.
+//!
+//! Each server is started by itself on one core, the load runs on the other, and the rounds are interleaved, so that what
+//! disturbs the machine disturbs all of them. Every answer is checked.
+
+#![allow(
+    missing_docs,
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::similar_names,
+    clippy::single_match_else,
+    clippy::unchecked_time_subtraction,
+    clippy::unwrap_used,
+    reason = "a benchmark ends where something is not as it should be"
+)]
+
+#[path = "wire/chart.rs"]
+mod chart;
+mod common;
+#[path = "wire/contender.rs"]
+mod contender;
+#[path = "wire/growth.rs"]
+mod growth;
+#[path = "wire/http1.rs"]
+mod http1;
+#[path = "wire/load.rs"]
+mod load;
+#[path = "wire/report.rs"]
+mod report;
+#[path = "wire/shape.rs"]
+mod shape;
+
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use contender::{Contender, Files, LOAD_CORE, arguments, built};
+use load::{Amount, Protocol};
+use report::{Results, aims};
+use shape::{Answers, Shape};
+
+const CONNECTIONS: [usize; 2] = [8, 64];
+const PROTOCOLS: [(Protocol, &str); 2] =
+    [(Protocol::Http1, "HTTP/1.1"), (Protocol::Http2, "HTTP/2")];
+
+/// Requests after which a server is warm.
+const WARM_UP: u64 = 300;
+
+/// The open loop.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// How much is measured.
+struct Extent {
+    rounds: usize,
+    cell: Duration,
+    open_requests: u32,
+    requests: u64,
+}
+
+fn main() {
+    // Everything from here on, threads too, runs on the load's core.
+    let pinned = Command::new("taskset")
+        .args(["-a", "-c", "-p", LOAD_CORE, &std::process::id().to_string()])
+        .output()
+        .unwrap();
+    assert!(
+        pinned.status.success(),
+        "{}",
+        String::from_utf8_lossy(&pinned.stderr)
+    );
+    let extent = if std::env::var_os("BENCH_SHORT").is_some() {
+        Extent {
+            rounds: 1,
+            cell: Duration::from_millis(150),
+            open_requests: 200,
+            requests: 20_000,
+        }
+    } else {
+        Extent {
+            rounds: 5,
+            cell: Duration::from_millis(400),
+            open_requests: 1_000,
+            requests: 1_000_000,
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let files = Files::new(directory.path().to_owned());
+    let settings = common::settings();
+    let shapes = [("small", common::SMALL), ("large", common::LARGE)]
+        .map(|(size, review)| (size, [Shape::new(review, &common::team(), &settings)]));
+    common::write_teams(&files.directory, &[common::team_json("market-brief")]);
+
+    let contenders = contenders(&files);
+    let mut results = Results::default();
+    for round in 0..extent.rounds {
+        for (index, contender) in contenders.iter().enumerate() {
+            eprintln!(
+                "round {} of {}: {}",
+                round + 1,
+                extent.rounds,
+                contender.name
+            );
+            let call = u8::try_from(round * contenders.len() + index + 1).unwrap();
+            measure(
+                &runtime,
+                contender,
+                &files,
+                &shapes,
+                &extent,
+                call,
+                &mut results,
+            );
+        }
+    }
+    eprintln!("{} requests of 10 teams", extent.requests);
+    let product = &contenders[0];
+    many_requests(&runtime, product, &files, &extent, &mut results);
+    eprintln!("growth");
+    let growth = growth::measure(&runtime, product, &files, extent.cell);
+
+    let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
+    let table = results.table(&names) + &aims(&results);
+    println!("{table}");
+    println!("{}", growth.table());
+    report::write(&results, &growth, &table);
+}
+
+/// The webhook first: the others are compared with it.
+fn contenders(files: &Files) -> Vec<Contender> {
+    let certificate = [files.path("tls.crt"), files.path("tls.key")];
+    let serve = [
+        "serve",
+        "--listen",
+        "ADDRESS",
+        "--admin-listen",
+        "ADMIN",
+        "--tls-cert-file",
+        &certificate[0],
+        "--tls-key-file",
+        &certificate[1],
+        "--teams",
+        &files.path("teams"),
+    ];
+    let peer = ["ADDRESS", &files.path(""), &files.path("teams.json")];
+    let noop = |length: usize| arguments(&["ADDRESS", &files.path(""), &length.to_string()]);
+    let contender = |name, program: &str, answers, arguments| Contender {
+        name,
+        program: built(program),
+        answers,
+        arguments,
+    };
+    let answer = common::admit(common::SMALL, &common::team(), &common::settings());
+    vec![
+        contender(
+            "agentteam-webhook",
+            "target/release/agentteam-webhook",
+            Answers::Injected,
+            arguments(&serve),
+        ),
+        contender(
+            "no-op",
+            "target/release/examples/noop",
+            Answers::Constant,
+            noop(0),
+        ),
+        contender(
+            "no-op, long answer",
+            "target/release/examples/noop",
+            Answers::Constant,
+            noop(answer.len()),
+        ),
+        contender(
+            "kube-rs",
+            "target/peers/release/peer",
+            Answers::Injected,
+            arguments(&peer),
+        ),
+        contender(
+            "controller-runtime",
+            "target/peers/controller-runtime",
+            Answers::Injected,
+            arguments(&peer),
+        ),
+    ]
+}
+
+/// One round of one server.
+fn measure(
+    runtime: &Runtime,
+    contender: &Contender,
+    files: &Files,
+    shapes: &[(&str, [Shape; 1])],
+    extent: &Extent,
+    call: u8,
+    results: &mut Results,
+) {
+    let (_, small) = &shapes[0];
+    let (running, first) = contender.start(files, &small[0]);
+    let mut note = |figure: &str, value: f64| results.note(figure, contender.name, value);
+    note("exec to first answer, ms", first.as_secs_f64() * 1e3);
+    for (size, shape) in shapes {
+        shape[0].forget();
+        for (protocol, spoken) in PROTOCOLS {
+            load::closed(
+                runtime,
+                &running.target,
+                protocol,
+                8,
+                shape,
+                Amount::Requests(WARM_UP),
+            );
+            for connections in CONNECTIONS {
+                let before = running.cpu();
+                let (count, took) = load::closed(
+                    runtime,
+                    &running.target,
+                    protocol,
+                    connections,
+                    shape,
+                    Amount::For(extent.cell),
+                );
+                let used = (running.cpu() - before).as_secs_f64();
+                let cell = format!("{size}, {spoken}, {connections} connections");
+                note(
+                    &format!("{cell}: requests/s"),
+                    count as f64 / took.as_secs_f64(),
+                );
+                note(
+                    &format!("{cell}: CPU ms per 1,000"),
+                    used * 1e6 / count as f64,
+                );
+            }
+        }
+    }
+    let before = running.cpu();
+    let count =
+        load::new_connections(runtime, &running.target, &small[0], extent.cell, call) as f64;
+    note("new connections/s", count / extent.cell.as_secs_f64());
+    note(
+        "new connections: CPU ms per 1,000",
+        (running.cpu() - before).as_secs_f64() * 1e6 / count,
+    );
+    let mut took = load::open(&running.target, &small[0], INTERVAL, extent.open_requests);
+    took.sort();
+    for (name, part) in [("p50", 0.50), ("p99", 0.99)] {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an index"
+        )]
+        let at = (took.len() as f64 * part) as usize;
+        note(
+            &format!("200 requests/s, {name}, µs"),
+            took[at].as_secs_f64() * 1e6,
+        );
+    }
+    note("peak resident, MiB", running.peak());
+    note("program, MiB", contender.size());
+}
+
+/// What is resident after many requests of ten teams.
+fn many_requests(
+    runtime: &Runtime,
+    product: &Contender,
+    files: &Files,
+    extent: &Extent,
+    results: &mut Results,
+) {
+    let names: Vec<_> = (0..10)
+        .map(|number| format!("team-brief-{number}"))
+        .collect();
+    let shapes = growth::of_teams(files, &names);
+    let (running, _) = product.start(files, &shapes[0]);
+    let amount = Amount::Requests(extent.requests);
+    load::closed(
+        runtime,
+        &running.target,
+        Protocol::Http1,
+        8,
+        &shapes,
+        amount,
+    );
+    results.note(report::MANY_REQUESTS, product.name, running.resident());
+}

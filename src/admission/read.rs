@@ -1,0 +1,129 @@
+//! Bytes to a request, in one pass.
+
+use super::pod::Content;
+use super::{API_VERSION, KIND, Kind, Malformed, Operation, Request, Resource, UID_MAX};
+use crate::inject::pod::Str;
+use crate::json::Object;
+use crate::json::reader::{Error, Reader};
+
+/// The fields of a review as they come, each at most once.
+#[derive(Default)]
+struct Review<'a> {
+    api_version: Option<Str<'a>>,
+    kind: Option<Str<'a>>,
+    request: Option<Fields<'a>>,
+}
+
+/// The fields of a request as they come, each at most once.
+#[derive(Default)]
+struct Fields<'a> {
+    uid: Option<Str<'a>>,
+    kind: Option<Object<Kind<'a>>>,
+    resource: Option<Object<Resource<'a>>>,
+    sub_resource: Option<Str<'a>>,
+    namespace: Option<Str<'a>>,
+    operation: Option<Operation>,
+    object: Option<Content<'a>>,
+    old_object: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a review.
+    ///
+    /// # Errors
+    /// When the body is not exactly one review of the version that is spoken here.
+    pub fn read(body: &'a [u8]) -> Result<Self, Malformed> {
+        if body.is_empty() {
+            return Err(Malformed::Empty);
+        }
+        let text =
+            std::str::from_utf8(body).map_err(|error| Malformed::Encoding(error.valid_up_to()))?;
+        let mut reader = Reader::new(text);
+        let review = Review::read(&mut reader)?;
+        reader.end()?;
+        let required = |name: &str| reader.unexpected(format_args!("the field {name} is missing"));
+        let api_version = review.api_version.ok_or_else(|| required("apiVersion"))?;
+        let kind = review.kind.ok_or_else(|| required("kind"))?;
+        if &*api_version != API_VERSION || &*kind != KIND {
+            return Err(Malformed::Version {
+                api_version: api_version.to_string(),
+                kind: kind.to_string(),
+            });
+        }
+        let fields = review.request.ok_or(Malformed::NoRequest)?;
+        let uid = fields.uid.ok_or_else(|| required("uid"))?;
+        if uid.is_empty() || uid.len() > UID_MAX {
+            return Err(Malformed::Uid(uid.len()));
+        }
+        let Object(kind) = fields.kind.ok_or_else(|| required("kind"))?;
+        let Object(resource) = fields.resource.ok_or_else(|| required("resource"))?;
+        let mut request = Self {
+            uid,
+            kind,
+            resource,
+            sub_resource: fields.sub_resource.unwrap_or_default(),
+            namespace: fields.namespace.unwrap_or_default(),
+            operation: fields.operation.ok_or_else(|| required("operation"))?,
+            object: fields.object.unwrap_or_default(),
+            old_object: fields.old_object.filter(|&old| old != "null"),
+        };
+        if let (true, &Content::Text(object)) = (request.resource.is("", "pods"), &request.object) {
+            request.object = Content::read_pod(&mut Reader::new(object))?;
+        }
+        Ok(request)
+    }
+}
+
+impl<'a> Review<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut review = Self::default();
+        reader.object(|reader, key| match key {
+            "apiVersion" => once(reader, key, &mut review.api_version, Reader::value),
+            "kind" => once(reader, key, &mut review.kind, Reader::value),
+            "request" => once(reader, key, &mut review.request, Fields::read),
+            _ => reader.skip().map(drop),
+        })?;
+        Ok(review)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Whether the object that comes next may be a Pod: an API server says what it is before it sends it.
+    fn is_about_pods(&self) -> bool {
+        let resource = self.resource.as_ref();
+        resource.is_some_and(|Object(resource)| resource.is("", "pods"))
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut fields = Self::default();
+        reader.object(|reader, key| match key {
+            "uid" => once(reader, key, &mut fields.uid, Reader::value),
+            "kind" => once(reader, key, &mut fields.kind, Reader::value),
+            "resource" => once(reader, key, &mut fields.resource, Reader::value),
+            "subResource" => once(reader, key, &mut fields.sub_resource, Reader::value),
+            "namespace" => once(reader, key, &mut fields.namespace, Reader::value),
+            "operation" => once(reader, key, &mut fields.operation, Reader::value),
+            "oldObject" => once(reader, key, &mut fields.old_object, Reader::skip),
+            "object" if fields.is_about_pods() => {
+                once(reader, key, &mut fields.object, Content::read_pod)
+            }
+            "object" => once(reader, key, &mut fields.object, Content::read),
+            _ => reader.skip().map(drop),
+        })?;
+        Ok(fields)
+    }
+}
+
+/// Reads a field, which must not have come before: what comes twice may mean two things.
+fn once<'a, T>(
+    reader: &mut Reader<'a>,
+    key: &str,
+    field: &mut Option<T>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<(), Error> {
+    if field.is_some() {
+        return Err(reader.unexpected(format_args!("the field {key} comes twice")));
+    }
+    *field = Some(read(reader)?);
+    Ok(())
+}
