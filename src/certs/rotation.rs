@@ -268,4 +268,6 @@ impl View<'_> {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

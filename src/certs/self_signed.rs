@@ -161,13 +161,21 @@ impl SelfSigned {
     async fn round(&mut self) -> Result<Duration, Problem> {
         // In this order: a configuration that is still as it was looked at then holds nothing newer than the Secret, and
         // mending it takes away nobody whom another replica has just made known.
-        let (looks, unread) = self.objects.look().await;
+        let (mut looks, mut unread) = self.objects.look().await;
         let mut stored = self.objects.read().await?;
         self.note(&looks);
         for _ in 0..CHANGES_AT_ONCE {
             let settled = self.settled(&stored, &looks);
             let view = self.view(&stored, &looks, settled);
             let Some(change) = view.due() else { break };
+            if change == Change::Publish {
+                // Whom others serve may have been made known since, and the Secret may not tell.
+                (looks, unread) = self.objects.look().await;
+                if let Some(problem) = unread {
+                    return Err(problem);
+                }
+            }
+            let view = self.view(&stored, &looks, settled);
             let next = view.after(change, self.lifetimes)?;
             let replaces_junk = stored.holds_something() && stored.content.authorities.is_empty();
             let Some(written) = self.objects.write(stored, &next).await? else {
