@@ -201,6 +201,7 @@ impl<'a> Puller<'a> {
         let work = move || unpack(&package, &blobs, &name, &destination);
         let done = tokio::task::spawn_blocking(work).await;
         let (path, unpacked) = done.map_err(|error| Failure::Bug(error.to_string()))??;
+        watch(Event::Done);
         Ok(Pulled {
             digest,
             path,

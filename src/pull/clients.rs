@@ -46,12 +46,7 @@ impl Clients {
     /// Clients that give up on a server that is silent for longer than `silence`.
     #[must_use]
     pub fn new(silence: Duration) -> Self {
-        let proxy = |name| {
-            Url::parse(&env::var(name).ok()?)
-                .ok()?
-                .host_str()
-                .map(Into::into)
-        };
+        let proxy = |name| proxy_host(&env::var(name).ok()?);
         Self {
             silence,
             proxies: Arc::new(PROXY_VARIABLES.into_iter().filter_map(proxy).collect()),
@@ -171,6 +166,16 @@ impl Clients {
     }
 }
 
+/// The host of a proxy, which may be named without a scheme.
+fn proxy_host(text: &str) -> Option<String> {
+    let url = if text.contains("://") {
+        Url::parse(text)
+    } else {
+        Url::parse(&format!("http://{text}"))
+    };
+    url.ok()?.host_str().map(ToOwned::to_owned)
+}
+
 /// Something that may be better the next time.
 #[must_use]
 pub fn again(host: &str, problem: String) -> Problem {
@@ -232,6 +237,17 @@ fn causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_is_named_with_a_scheme_or_without() {
+        for text in [
+            "http://user:pw@proxy.local:3128",
+            "proxy.local:3128",
+            "proxy.local",
+        ] {
+            assert_eq!(proxy_host(text).as_deref(), Some("proxy.local"), "{text}");
+        }
+    }
 
     #[tokio::test]
     async fn a_name_that_resolves_out_of_reach_is_final() {

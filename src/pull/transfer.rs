@@ -27,6 +27,8 @@ pub enum Event<'a> {
     Waiting(&'a Failure, Duration),
     /// All came, and is unpacked now.
     Unpacking,
+    /// It is there.
+    Done,
 }
 
 /// A blob that is on its way.

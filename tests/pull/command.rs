@@ -187,3 +187,21 @@ fn nothing_is_left_where_layers_are_kept_on_their_way() {
     run.env("TMPDIR", &text).done().is_web();
     assert_eq!(fs::read_dir(&temporary).map_or(0, Iterator::count), 0);
 }
+
+#[test]
+fn on_a_terminal_there_is_a_bar_for_each_skill() {
+    let server = registry();
+    let host = server.host();
+    let second = format!("{host}/org/web:v2");
+    let seen = Run::web(&host)
+        .skill("second", &second)
+        .seen_on_a_terminal();
+    for expected in [
+        "web    ",
+        "second ",
+        "/293.04 KiB",
+        "(2 files, 300071 bytes)",
+    ] {
+        assert!(seen.contains(expected), "{expected}: {seen:?}");
+    }
+}

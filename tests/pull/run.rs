@@ -135,6 +135,27 @@ impl Run {
         self
     }
 
+    /// Runs it on a terminal; what is seen there.
+    pub fn seen_on_a_terminal(self) -> String {
+        let words = [self.command.get_program()]
+            .into_iter()
+            .chain(self.command.get_args());
+        let words: Vec<_> = words
+            .map(|word| format!("'{}'", word.to_str().unwrap()))
+            .collect();
+        let mut terminal = Command::new("script");
+        terminal
+            .args(["-qec", &words.join(" "), "/dev/null"])
+            .env("TERM", "xterm")
+            .stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            terminal.env(name, value.unwrap());
+        }
+        let done = terminal.output().expect("script, of util-linux, is there");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    }
+
     /// Starts it, to be ended by the caller.
     pub fn spawn(&mut self) -> std::process::Child {
         self.command

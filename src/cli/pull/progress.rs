@@ -31,6 +31,7 @@ impl<'a> Progress<'a> {
             (Some(bar), Event::Received(bytes)) => bar.inc(*bytes),
             (Some(bar), Event::Lost(bytes)) => bar.dec(*bytes),
             (Some(bar), Event::Unpacking) => bar.set_message("unpacking"),
+            (Some(bar), Event::Done) => bar.set_message("done"),
             (Some(bar), Event::Waiting(failure, pause)) => {
                 bar.set_message(format!("{failure}; again in {:.1} s", pause.as_secs_f64()));
             }
