@@ -10,7 +10,7 @@
 //! | [`transfer`] | layers on their way into files: verified, resumed |
 //! | [`archive`], [`path`], [`limits`] | tar archives, read strictly |
 //! | [`tree`], [`select`], [`skill_md`] | what the layers hold together, where in it the skill is, whether it is one |
-//! | [`unpack`], [`publish`], [`files`] | the skill's directory, which appears whole or not at all |
+//! | [`mod@unpack`], [`publish`], [`files`] | the skill's directory, which appears whole or not at all |
 //! | [`inspect`] | which ways of delivery can make a skill of an artifact |
 //! | [`failure`] | why a skill was not pulled |
 

@@ -3,7 +3,7 @@
 //! Every replica does the same: it reads the three objects, asks [`super::rotation`] what is due, writes it, serves what
 //! the Secret holds and mends the `caBundle`s. There is no leader: a write carries the resourceVersion that was read, so
 //! one replica is first, and the others see what it wrote. Watches only say when to look; the objects are read at least
-//! every [`POLL`], and ends are told by the wall clock, since neither watches nor timers survive a suspended machine.
+//! every five seconds, and ends are told by the wall clock, since neither watches nor timers survive a suspended machine.
 //!
 //! Cost: three reads every five seconds a replica; writes only when something changes.
 
