@@ -7,6 +7,7 @@ SHELL := /bin/bash
 # Programs that are built once and kept outside the source tree.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentteam-webhook
 CARGO_DENY := $(CACHE)/tools/cargo-deny-0.20.2/bin/cargo-deny
+CARGO_FUZZ := $(CACHE)/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
 MKDOCS_HOME := $(CACHE)/tools/mkdocs-$(firstword $(shell cksum docs/requirements.txt))
 MKDOCS := $(MKDOCS_HOME)/bin/mkdocs
 
@@ -41,6 +42,15 @@ assets: ## Build what the tests run, once (13 minutes on 2 cores): etcd, kube-ap
 nightly: assets ## Check 100,000 generated Pods, and 100,000 mutated archives against Go and GNU tar
 	PROPTEST_CASES=100000 cargo test --locked --release --test properties
 	ARCHIVES=100000 cargo test --locked --release --test unpack differential -- --nocapture
+
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ) ## Fuzz archives, manifests and SKILL.md, FUZZ_SECONDS (60) each
+	@# What is found is kept in fuzz/target; fuzz/corpus is where it begins.
+	for target in archive manifest skill_md; do \
+	  mkdir -p fuzz/target/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) run --sanitizer none $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
+	    -max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=16384 -rss_limit_mb=512 -timeout=10; \
+	done
 
 .PHONY: golden
 golden: ## Write the golden files anew; read the difference before you commit it
@@ -95,3 +105,7 @@ $(MKDOCS):
 	rm -rf $(MKDOCS_HOME)
 	python3 -m venv $(MKDOCS_HOME)
 	$(MKDOCS_HOME)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement docs/requirements.txt
+
+$(CARGO_FUZZ):
+	@echo "building cargo-fuzz into $(CACHE)/tools, once" >&2
+	cargo install cargo-fuzz --quiet --locked --version 0.13.2 --root $(CACHE)/tools/cargo-fuzz-0.13.2

@@ -11,16 +11,28 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread;
 
 use crate::listers::{Go, GoListing, Kind, Seen, gnu, ours, sum};
 use crate::mutation::{self, mutated, seeds};
 use crate::scene::Scene;
 
+/// How many archives are looked at side by side: most of the time is spent waiting for the other readers.
+const WORKERS: usize = 8;
+
+/// What became of archives.
 #[derive(Default)]
 struct Tally {
-    /// How many archives were refused for a reason.
-    refused: u64,
-    /// And how many of them Go reads to their end.
+    read: u64,
+    unpacked: u64,
+    /// By the reason.
+    refused: BTreeMap<&'static str, Refused>,
+}
+
+#[derive(Default)]
+struct Refused {
+    archives: u64,
+    /// How many of them Go reads to their end.
     read_by_go: u64,
 }
 
@@ -37,40 +49,66 @@ fn what_tools_write_is_read_as_they_read_it() {
 #[test]
 fn what_is_read_is_what_go_and_gnu_tar_read() {
     let count = std::env::var("ARCHIVES").map_or(2_000, |count| count.parse().unwrap());
-    let (seeds, mut go) = (seeds(), Go::start());
-    let mut refused: BTreeMap<_, Tally> = BTreeMap::new();
-    let (mut read, mut unpacked) = (0_u64, 0_u64);
-    for number in 0..count {
-        let archive = mutated(&seeds, number);
-        let listed = go.list(&archive);
-        match ours(&archive) {
-            Ok((entries, contents)) => {
-                read += 1;
-                check_same(number, &archive, &entries, &contents, &listed);
-            }
-            Err(word) => {
-                let tally = refused.entry(word).or_default();
-                tally.refused += 1;
-                tally.read_by_go += u64::from(listed.error.is_none());
-            }
-        }
-        unpacked += u64::from(check_unpacked(number, &archive, &listed));
-    }
-    println!(
-        "{count} archives: {read} read as Go and GNU tar do, {unpacked} of them unpacked; refused:"
-    );
+    let seeds = &seeds();
+    let all = thread::scope(|scope| {
+        let worker = |first| scope.spawn(move || compare((first..count).step_by(WORKERS), seeds));
+        let workers: Vec<_> = (0..WORKERS as u64).map(worker).collect();
+        let tallies = workers.into_iter().map(|worker| worker.join().unwrap());
+        tallies.fold(Tally::default(), Tally::and)
+    });
+    let Tally {
+        read,
+        unpacked,
+        mut refused,
+    } = all;
+    println!("{count} archives: {read} read as Go and GNU tar do; {unpacked} unpacked; refused:");
     for (word, tally) in &refused {
-        let Tally {
-            refused,
+        let Refused {
+            archives,
             read_by_go,
         } = tally;
-        println!("{refused:>8} {word} ({read_by_go} of them Go reads)");
+        println!("{archives:>8} {word} ({read_by_go} of them Go reads)");
     }
     // Otherwise the mutations say nothing.
     assert!(read > count / 10 && refused.len() >= 10 && unpacked > count / 20);
     for never in ["checksum", "lone-zero-block", "pax"] {
         let tally = refused.remove(never).unwrap_or_default();
         assert_eq!(tally.read_by_go, 0, "Go reads what we call {never}");
+    }
+}
+
+/// Compares what becomes of the archives with these numbers.
+fn compare(numbers: impl Iterator<Item = u64>, seeds: &[Vec<u8>]) -> Tally {
+    let (mut go, mut tally) = (Go::start(), Tally::default());
+    for number in numbers {
+        let archive = mutated(seeds, number);
+        let listed = go.list(&archive);
+        match ours(&archive) {
+            Ok((entries, contents)) => {
+                tally.read += 1;
+                check_same(number, &archive, &entries, &contents, &listed);
+            }
+            Err(word) => {
+                let refused = tally.refused.entry(word).or_default();
+                refused.archives += 1;
+                refused.read_by_go += u64::from(listed.error.is_none());
+            }
+        }
+        tally.unpacked += u64::from(check_unpacked(number, &archive, &listed));
+    }
+    tally
+}
+
+impl Tally {
+    fn and(mut self, other: Self) -> Self {
+        self.read += other.read;
+        self.unpacked += other.unpacked;
+        for (word, theirs) in other.refused {
+            let ours = self.refused.entry(word).or_default();
+            ours.archives += theirs.archives;
+            ours.read_by_go += theirs.read_by_go;
+        }
+        self
     }
 }
 
