@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
+use crate::PATIENCE;
 use crate::identity::Identity;
 use crate::process::Supervised;
 use crate::render::path;
@@ -62,7 +63,7 @@ fn trusted(rig: &Rig, identity: &Identity) {
         {
             return;
         }
-        assert!(start.elapsed() < Duration::from_mins(1), "{bundles:?}");
+        assert!(start.elapsed() < PATIENCE, "{bundles:?}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -145,11 +146,7 @@ async fn gives_a_pod_its_skill(rig: &Rig) {
         if output.status.success() {
             break output.stdout;
         }
-        assert!(
-            start.elapsed() < Duration::from_secs(30),
-            "{}",
-            output.stderr
-        );
+        assert!(start.elapsed() < PATIENCE, "{}", output.stderr);
     };
     let admitted: Value = serde_json::from_str(&admitted).unwrap();
     let volumes = admitted["spec"]["volumes"].as_array().unwrap();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
+use crate::PATIENCE;
 use crate::identity::Identity;
 use crate::render::path;
 use crate::rig::{Output, Rig};
@@ -121,7 +122,7 @@ impl Life<'_> {
             if created.stderr.contains("failed calling webhook") {
                 break;
             }
-            assert!(start.elapsed() < Duration::from_secs(30), "{created:?}");
+            assert!(start.elapsed() < PATIENCE, "{created:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         self.create(json!({})).success();

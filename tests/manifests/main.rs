@@ -36,3 +36,6 @@ mod render;
 mod rights;
 mod settings;
 mod tools;
+
+/// How long to wait for what others do: moments, but for a machine that compiles meanwhile.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(3);
