@@ -12,18 +12,32 @@ pub(super) struct Scan<'a> {
     pub(super) depth: usize,
 }
 
-/// Whether a byte stands for itself in a string. A table is a third faster than comparisons here.
-const PLAIN: [bool; 256] = {
-    let mut plain = [true; 256];
-    let mut rest: &mut [bool] = &mut plain;
-    let mut byte = 0_u8;
-    while let Some((first, others)) = rest.split_first_mut() {
-        *first = byte >= 0x20 && byte != b'"' && byte != b'\\';
-        byte = byte.wrapping_add(1);
-        rest = others;
+/// The first byte from `at` on that does not stand for itself in a string, found in eight at once.
+#[inline]
+fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of each byte that is 0, and perhaps of some above it.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*eight);
+        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+        let escapes = zeros(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = (quotes | escapes | controls) & (ONES << 7);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
     }
-    plain
-};
+    while let Some(&byte) = bytes.get(at)
+        && byte >= 0x20
+        && byte != b'"'
+        && byte != b'\\'
+    {
+        at += 1;
+    }
+    at
+}
 
 impl Scan<'_> {
     /// The next byte that is not white space.
@@ -136,7 +150,11 @@ impl Scan<'_> {
     }
 
     /// A string; whether it has escapes.
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "a skip that calls it takes a third longer"
+    )]
+    #[inline(always)]
     pub(super) fn string(&mut self) -> Option<bool> {
         if self.byte() != Some(b'"') {
             return None;
@@ -144,13 +162,12 @@ impl Scan<'_> {
         self.at += 1;
         let mut escaped = false;
         loop {
-            while let Some(byte) = self.byte()
-                && PLAIN.get(usize::from(byte)) == Some(&true)
-            {
-                self.at += 1;
-            }
+            self.at = end_of_plain(self.bytes, self.at);
             match self.byte()? {
-                b'"' => break,
+                b'"' => {
+                    self.at += 1;
+                    return Some(escaped);
+                }
                 b'\\' => {
                     escaped = true;
                     self.escape()?;
@@ -158,11 +175,8 @@ impl Scan<'_> {
                 _ => return None,
             }
         }
-        self.at += 1;
-        Some(escaped)
     }
 
-    #[inline]
     fn escape(&mut self) -> Option<()> {
         self.at += 1;
         let length = match self.byte()? {
@@ -224,5 +238,25 @@ impl Scan<'_> {
             self.at += 1;
         }
         (self.at > start).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::end_of_plain;
+
+    #[test]
+    fn what_is_special_in_a_string_is_found_wherever_it_stands() {
+        for special in 0..=u8::MAX {
+            for at in 0..20 {
+                for before in [b'a', b'!', b'#', b'[', b']', 0x20, 0x7f, 0x80, 0xff] {
+                    let mut bytes = [before; 20];
+                    bytes[at] = special;
+                    let is_special = special < 0x20 || special == b'"' || special == b'\\';
+                    let end = if is_special { at } else { bytes.len() };
+                    assert_eq!(end_of_plain(&bytes, 0), end, "{special} at {at}");
+                }
+            }
+        }
     }
 }

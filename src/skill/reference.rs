@@ -22,9 +22,9 @@ const NAME_MAX: usize = 255;
 pub struct Reference {
     text: Box<str>,
     host: Host,
-    repository: Range<usize>,
-    tag: Option<Range<usize>>,
-    digest: Option<Range<usize>>,
+    repository: Range<u16>,
+    tag: Option<Range<u16>>,
+    digest: Option<Range<u16>>,
 }
 
 /// Why a text is not a reference.
@@ -128,12 +128,18 @@ impl Reference {
         if tag.is_none() && digest.is_none() {
             return Err(InvalidReference::Unversioned(shown()));
         }
+        // Nothing that got here is longer than the longest name, tag and digest together.
+        let narrow = |range: Range<usize>| {
+            let narrow =
+                |at: usize| u16::try_from(at).map_err(|_| InvalidReference::Length(shown()));
+            Ok::<_, InvalidReference>(narrow(range.start)?..narrow(range.end)?)
+        };
         Ok(Self {
             text: text.into(),
             host,
-            repository,
-            tag,
-            digest,
+            repository: narrow(repository)?,
+            tag: tag.map(narrow).transpose()?,
+            digest: digest.map(narrow).transpose()?,
         })
     }
 
@@ -167,8 +173,9 @@ impl Reference {
         self.digest.as_ref().map(|digest| self.part(digest))
     }
 
-    fn part(&self, range: &Range<usize>) -> &str {
-        self.text.get(range.clone()).unwrap_or_default()
+    fn part(&self, range: &Range<u16>) -> &str {
+        let range = usize::from(range.start)..usize::from(range.end);
+        self.text.get(range).unwrap_or_default()
     }
 }
 
