@@ -78,8 +78,8 @@ impl Block {
         self.0.get(range).unwrap_or_default()
     }
 
-    /// Whether the checksum is that of the bytes, taken as unsigned or, as some have done, as signed.
-    fn is_sound(&self) -> bool {
+    /// That the checksum is that of the bytes, taken as unsigned or, as some have done, as signed.
+    fn check_sum(&self) -> Result<(), Problem> {
         let (mut unsigned, mut signed) = (0_i64, 0_i64);
         for (index, &byte) in self.0.iter().enumerate() {
             let byte = if CHECKSUM.contains(&index) {
@@ -90,15 +90,18 @@ impl Block {
             unsigned += i64::from(byte);
             signed += i64::from(byte.cast_signed());
         }
-        number(self.field(CHECKSUM)).is_some_and(|sum| sum == unsigned || sum == signed)
+        let sum = number(self.field(CHECKSUM)).ok_or(Problem::Number("checksum"))?;
+        if sum == unsigned || sum == signed {
+            Ok(())
+        } else {
+            Err(Problem::Checksum)
+        }
     }
 }
 
 impl Header {
     pub(super) fn read(block: &Block) -> Result<Self, Problem> {
-        if !block.is_sound() {
-            return Err(Problem::Checksum);
-        }
+        block.check_sum()?;
         let mut name = text("name", block.field(NAME))?.to_vec();
         match block.field(MAGIC) {
             b"ustar\x0000" => {
