@@ -33,11 +33,29 @@ pub struct Shown<'a>(pub &'a str);
 
 impl Display for Shown<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 96;
-        match self.0.char_indices().nth(MOST) {
-            Some((end, _)) => write!(formatter, "{:?}…", self.0.get(..end).unwrap_or_default()),
-            None => write!(formatter, "{:?}", self.0),
-        }
+        quote(formatter, self.0, 96)
+    }
+}
+
+/// Shows what a program said: as [`Shown`], but long enough for a sentence with an address in it, whose end says what is
+/// wrong.
+pub struct Said<'a>(pub &'a str);
+
+impl Said<'_> {
+    /// How many characters of it are shown.
+    pub const MOST: usize = 300;
+}
+
+impl Display for Said<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        quote(formatter, self.0, Self::MOST)
+    }
+}
+
+fn quote(formatter: &mut Formatter<'_>, text: &str, most: usize) -> fmt::Result {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => write!(formatter, "{:?}…", text.get(..end).unwrap_or_default()),
+        None => write!(formatter, "{text:?}"),
     }
 }
 
@@ -117,6 +135,7 @@ mod tests {
     fn a_shown_text_stays_on_one_line_and_short() {
         assert_eq!(Shown("a\nb").to_string(), r#""a\nb""#);
         assert!(Shown(&"x".repeat(1 << 20)).to_string().len() < 128);
+        assert!(Said(&"x".repeat(1 << 20)).to_string().len() < 320);
     }
 
     #[test]

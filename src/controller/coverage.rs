@@ -243,6 +243,23 @@ mod tests {
         );
     }
 
+    /// Errors of Go begin with what was tried, and end with what is wrong.
+    #[test]
+    fn a_long_error_is_told_to_its_end() {
+        let words = format!(
+            "Error: Get \"https://registry.example.com:5443/v2/{}/manifests/v1\": tls: failed to verify certificate: \
+             x509: certificate signed by unknown authority",
+            "skills/".repeat(8)
+        );
+        let state = json!({"state": {"terminated": {"exitCode": 1, "message": words}}});
+        let condition = said(&pod("lead", &["web", "report"], &pulling(&state)), 0);
+        assert!(
+            condition.message.ends_with("signed by unknown authority\""),
+            "{}",
+            condition.message
+        );
+    }
+
     #[test]
     fn the_puller_of_all_skills_says_which_of_them_fail() {
         let words = "skill web: not found\nskill report: unauthorized\n";

@@ -40,6 +40,17 @@ pub struct Rig {
     names: AtomicUsize,
 }
 
+/// Where a control plane differs from that of [`Rig::get`].
+#[derive(Default)]
+pub struct Settings {
+    /// Of the API server; 0 takes a free one.
+    pub port: u16,
+    /// What its certificate is for, beside loopback.
+    pub names: Vec<&'static str>,
+    /// Flags of the API server; one that is set already is set anew.
+    pub flags: Vec<(&'static str, String)>,
+}
+
 /// What a finished kubectl said.
 #[derive(Debug)]
 pub struct Output {
@@ -79,6 +90,11 @@ impl Rig {
 
     /// Starts a control plane of one's own, for a test that breaks it; [`get`](Self::get) is for all others.
     pub fn start() -> Result<Self, Error> {
+        Self::start_with(&Settings::default())
+    }
+
+    /// The same with other settings.
+    pub fn start_with(settings: &Settings) -> Result<Self, Error> {
         // Fails when another test was first, which is just as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let assets = programs("tests/cluster/assets/build.sh")?;
@@ -86,7 +102,7 @@ impl Rig {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match Self::attempt(&assets) {
+            match Self::attempt(&assets, settings) {
                 Err(error)
                     if attempts < 3 && error.to_string().contains("address already in use") => {}
                 result => return result,
@@ -94,14 +110,20 @@ impl Rig {
         }
     }
 
-    fn attempt(assets: &Path) -> Result<Self, Error> {
+    fn attempt(assets: &Path, settings: &Settings) -> Result<Self, Error> {
         let dir = tempfile::Builder::new()
             .prefix("agentteam-cluster-")
             .tempdir()?;
         let path = |name: &str| dir.path().join(name).display().to_string();
-        let identity = Identity::make(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
+        let names = [
+            &["127.0.0.1", "localhost", "kubernetes.default.svc"],
+            &settings.names[..],
+        ]
+        .concat();
+        let identity = Identity::make(&names)?;
         let service_accounts = KeyPair::generate()?;
         for (name, content) in [
+            ("ca.crt", &identity.ca),
             ("tls.crt", &identity.certificate),
             ("tls.key", &identity.key),
             ("sa.key", &service_accounts.serialize_pem()),
@@ -115,6 +137,11 @@ impl Rig {
         }
 
         let [etcd_port, port] = free_ports()?;
+        let port = if settings.port == 0 {
+            port
+        } else {
+            settings.port
+        };
         let etcd_url = format!("http://127.0.0.1:{etcd_port}");
         let etcd = start(
             assets,
@@ -130,7 +157,7 @@ impl Rig {
                 ("listen-peer-urls", "http://127.0.0.1:0"),
             ],
         )?;
-        let flags = vec![
+        let mut flags = vec![
             ("etcd-servers", etcd_url.clone()),
             ("bind-address", "127.0.0.1".to_owned()),
             ("advertise-address", "127.0.0.1".to_owned()),
@@ -150,6 +177,8 @@ impl Rig {
             ("endpoint-reconciler-type", "none".to_owned()),
             ("allow-privileged", "true".to_owned()),
         ];
+        flags.retain(|(name, _)| !settings.flags.iter().any(|(other, _)| other == name));
+        flags.extend(settings.flags.iter().cloned());
         let given: Vec<_> = flags
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
@@ -207,6 +236,16 @@ impl Rig {
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// A file of the control plane: `ca.crt`, `sa.key`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Where the programs are.
+    pub fn assets(&self) -> &Path {
+        &self.assets
     }
 
     /// The kubeconfig of a cluster administrator (`system:masters`).

@@ -8,14 +8,14 @@ use serde_json::Value;
 use crate::api::Keys;
 use crate::inject::pod::{Container, Pod};
 use crate::inject::{SKILLS_PATH, Target, is_skills_puller};
-use crate::names::{Listed, Named, Shown};
+use crate::names::{Listed, Named, Said};
 use crate::skill::SkillName;
 
 /// A pull that takes longer hangs: what the original operator allowed.
 const PULL_MAX_SECONDS: i64 = 120;
 
-/// How much of last words a message has.
-const WORDS_MAX: usize = 300;
+/// How much of last words is kept: one character more than is shown, so that it shows where some were cut.
+const WORDS_MAX: usize = Said::MOST + 1;
 
 /// What containerd says when it is to mount what `oras push` made.
 const PUSHED_WITH_ORAS: &str = "mismatched image rootfs and manifest layers";
@@ -99,7 +99,7 @@ impl AgentPod {
                 None => return None,
             };
             match pull {
-                Pull::Failed { words } => Some(format!("{what}: {}", Shown(words))),
+                Pull::Failed { words } => Some(format!("{what}: {}", Said(words))),
                 Pull::Running { since }
                     if now.saturating_sub(*since) > PULL_MAX_SECONDS && !self.ended =>
                 {
@@ -154,7 +154,7 @@ fn unmounted(pod: &Pod<'_>, container: &str, words: &str) -> Option<Box<str>> {
     let why = if words.contains(PUSHED_WITH_ORAS) {
         "it was pushed with oras and cannot be mounted; use delivery oras or puller".to_owned()
     } else {
-        Shown(&shortened(words)).to_string()
+        Said(&shortened(words)).to_string()
     };
     Some(format!("{what}: {why}").into())
 }
