@@ -89,6 +89,11 @@ guard: ## Count the instructions of an admission, and compare them with benches/
 	@benches/valgrind.sh
 	cargo test --locked --test instructions -- --nocapture
 
+.PHONY: bench-delivery
+bench-delivery: assets image ## Measure the three ways to deliver on a real node, side by side; as root (10 minutes, after the builds)
+	@tests/node/assets/build.sh > /dev/null
+	cargo --config "target.'cfg(unix)'.runner='tests/node/machine.sh'" test --locked --test bench-delivery
+
 .PHONY: bench-controller
 bench-controller: assets ## Measure the controller on a real API server with 10,000 teams
 	cargo bench --locked --bench controller

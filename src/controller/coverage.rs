@@ -305,7 +305,7 @@ mod tests {
         );
         assert_eq!(
             condition.message,
-            "1 of 1 Pods cannot get their skills: p: one of the skills web and report: it was pushed with oras and cannot be mounted; use delivery oras or puller"
+            "1 of 1 Pods cannot get their skills: p: one of the skills web and report (agentteam-webhook check says which): it was pushed with oras and cannot be mounted; use delivery oras or puller"
         );
         let missing = |name: &str| {
             format!(

@@ -148,7 +148,10 @@ fn unmounted(pod: &Pod<'_>, container: &str, words: &str) -> Option<Box<str>> {
         (Some((skill, _)), _) | (None, [(skill, _)]) => format!("skill {}", Named(skill)),
         (None, images) => {
             let skills = images.iter().map(|(skill, _)| Named(skill));
-            format!("one of the skills {}", Listed(skills))
+            format!(
+                "one of the skills {} (agentteam-webhook check says which)",
+                Listed(skills)
+            )
         }
     };
     let why = if words.contains(PUSHED_WITH_ORAS) {
