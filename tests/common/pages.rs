@@ -260,8 +260,11 @@ impl Place<'_> {
     }
 
     fn as_written(&self, text: &str) -> String {
+        // A name may be the beginning of another.
+        let mut instead: Vec<_> = self.instead.iter().collect();
+        instead.sort_by_key(|(_, to)| std::cmp::Reverse(to.len()));
         let replace = |text: String, (from, to): &(&str, String)| text.replace(to, from);
-        self.instead.iter().rev().fold(text.to_owned(), replace)
+        instead.into_iter().fold(text.to_owned(), replace)
     }
 }
 

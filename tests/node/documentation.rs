@@ -1,12 +1,13 @@
 //! The command blocks of the documentation, with those that need Pods. `tests/common/pages.rs` says how.
 //!
-//! What a page says of `ghcr.io/example` and `registry.example.com` happens in the node's two registries.
+//! What a page says of `ghcr.io/example` and `registry.example.com` happens in the node's two registries, below a name that
+//! no other page has: two of them push different skills by the same name.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
-use crate::images::{AGENT, ORAS};
+use crate::images::{AGENT, ORAS, WEBHOOK};
 use crate::install;
 use crate::node::{Node, USERS};
 use crate::pages;
@@ -14,12 +15,10 @@ use crate::place::Place;
 use crate::tools::tool;
 
 fn run(node: &Node, name: &str, page: &str) {
-    // Pages push different things by the same names.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let place = Place::new(node, name);
     let (public, private) = (&node.public.address, &node.private.address);
-    let example = format!("{public}/example");
+    let [example, ours] =
+        [public, private].map(|registry| format!("{registry}/{}", place.namespace));
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let bin = path("bin");
@@ -46,16 +45,21 @@ fn run(node: &Node, name: &str, page: &str) {
     let kubeconfig = node.control.admin_kubeconfig(&place.namespace);
     {
         let daemons = node.daemons();
-        let agent = format!("{example}/agent:1.0");
-        daemons.ctr(&["images", "tag", "--force", AGENT, &agent]);
-        let puller = "ghcr.io/oras-project/oras:v1.3.3";
-        daemons.ctr(&["images", "tag", "--force", ORAS, puller]);
+        for (image, name) in [
+            (AGENT, format!("{example}/agent:1.0")),
+            (AGENT, format!("{example}/clock:1.0")),
+            (ORAS, "ghcr.io/oras-project/oras:v1.3.3".to_owned()),
+            (WEBHOOK, format!("{ours}/agentteam-webhook:0.1.0")),
+        ] {
+            daemons.ctr(&["images", "tag", "--force", image, &name]);
+        }
     }
     pages::Place {
         directory: directory.path(),
         has_node: true,
         instead: &[
             ("ghcr.io/example", example),
+            ("registry.example.com/", format!("{ours}/")),
             ("registry.example.com", private.clone()),
             ("--username writer", "--username reader".to_owned()),
         ],
@@ -74,36 +78,62 @@ fn run(node: &Node, name: &str, page: &str) {
     .run(page);
 }
 
-/// It installs and uninstalls.
-#[test]
-fn the_readme() {
+/// For pages that install and uninstall. What other tests need is put back, whatever the page did.
+fn run_alone(name: &str, page: &str) {
     let node = Node::alone();
     install::delete(&node);
-    run(&node, "readme", "README.md");
+    let ran = catch_unwind(AssertUnwindSafe(|| run(&node, name, page)));
     install::prepare(&node);
     install::apply(&node, "0.1.0");
+    if let Err(panic) = ran {
+        resume_unwind(panic);
+    }
 }
 
 #[test]
-fn how_to_author_skills() {
-    let node = Node::shared();
-    run(&node, "author-skills", "docs/how-to/author-skills.md");
+fn the_readme() {
+    run_alone("readme", "README.md");
 }
 
 #[test]
-fn how_to_label_a_workload() {
-    let node = Node::shared();
-    run(&node, "label", "docs/how-to/label-your-own-workload.md");
+fn how_to_install() {
+    run_alone("install", "docs/how-to/install.md");
 }
 
 #[test]
-fn how_to_choose_a_delivery() {
-    let node = Node::shared();
-    run(&node, "choose", "docs/how-to/choose-a-delivery.md");
+fn manifests() {
+    run(&Node::shared(), "manifests", "manifests/README.md");
+}
+
+#[test]
+fn certificates() {
+    run(&Node::shared(), "certificates", "certs/README.md");
 }
 
 #[test]
 fn examples() {
-    let node = Node::shared();
-    run(&node, "examples", "examples/README.md");
+    run(&Node::shared(), "examples", "examples/README.md");
+}
+
+#[test]
+fn how_to_author_skills() {
+    run(&Node::shared(), "author", "docs/how-to/author-skills.md");
+}
+
+#[test]
+fn how_to_label_a_workload() {
+    run(
+        &Node::shared(),
+        "label",
+        "docs/how-to/label-your-own-workload.md",
+    );
+}
+
+#[test]
+fn how_to_choose_a_delivery() {
+    run(
+        &Node::shared(),
+        "choose",
+        "docs/how-to/choose-a-delivery.md",
+    );
 }

@@ -15,6 +15,9 @@ pub const AGENT: &str = "localhost/agent:1";
 /// An `oras`, as in the image of that name.
 pub const ORAS: &str = "localhost/oras:v1.3.3";
 
+/// The product, as `make image` names it.
+pub const WEBHOOK: &str = "localhost/agentteam-webhook:0.1.0";
+
 /// What the agent's image has beside its shell.
 const APPLETS: [&str; 14] = [
     "sh", "basename", "cat", "cp", "env", "find", "grep", "id", "ls", "mkdir", "sleep", "sort",
@@ -67,7 +70,7 @@ pub fn provide(daemons: &Daemons) {
     daemons.ctr(&[
         "images",
         "tag",
-        "localhost/agentteam-webhook:0.1.0",
+        WEBHOOK,
         "localhost/agentteam-webhook:0.1.1",
     ]);
 }
