@@ -1,6 +1,7 @@
 //! Logs: one line an event, on stderr.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::mem::take;
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use thiserror::Error;
@@ -58,22 +59,29 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), NoLogs> {
 
 /// Lets a bounded number of lines a second through, and counts the rest.
 #[derive(Debug, Default)]
-pub struct Throttle {
-    second: AtomicI64,
-    passed: AtomicU64,
-    held_back: AtomicU64,
+pub struct Throttle(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    second: i64,
+    passed: u64,
+    held_back: u64,
 }
 
 impl Throttle {
     /// Whether one more may pass in second `now`, and how many were held back before it.
     pub fn pass(&self, now: i64, most: u64) -> Option<u64> {
-        if self.second.swap(now, Ordering::Relaxed) != now {
-            self.passed.store(0, Ordering::Relaxed);
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who looked at the clock when a second ended may come when the next has begun.
+        if now != window.second && now + 1 != window.second {
+            window.second = now;
+            window.passed = 0;
         }
-        if self.passed.fetch_add(1, Ordering::Relaxed) < most {
-            Some(self.held_back.swap(0, Ordering::Relaxed))
+        if window.passed < most {
+            window.passed += 1;
+            Some(take(&mut window.held_back))
         } else {
-            self.held_back.fetch_add(1, Ordering::Relaxed);
+            window.held_back += 1;
             None
         }
     }
@@ -90,5 +98,20 @@ mod tests {
         assert_eq!(passed, 3);
         assert_eq!(throttle.pass(2, 3), Some(7));
         assert_eq!(throttle.pass(2, 3), Some(0));
+    }
+
+    #[test]
+    fn one_who_comes_late_does_not_begin_a_second_again() {
+        let throttle = Throttle::default();
+        let seconds = [1, 1, 2, 1, 2, 1, 2];
+        let passed = seconds.map(|second| throttle.pass(second, 2).is_some());
+        assert_eq!(passed, [true, true, true, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_silence_the_log() {
+        let throttle = Throttle::default();
+        assert!(throttle.pass(1_000, 1).is_some());
+        assert!(throttle.pass(700, 1).is_some());
     }
 }
