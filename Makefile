@@ -35,7 +35,7 @@ test: assets ## Run all tests, those against a real API server too
 .PHONY: e2e
 e2e: assets image ## Install it on a real node and see skills arrive; as root (20 minutes on 2 cores, the next time 5)
 	@tests/node/assets/build.sh > /dev/null
-	cargo --config "target.'cfg(unix)'.runner='tests/node/machine.sh'" test --locked --test node -- --test-threads=10 $(TESTS)
+	cargo --config "target.'cfg(unix)'.runner='tests/node/machine.sh'" test --locked --test node -- --test-threads=16 $(TESTS)
 
 .PHONY: assets
 assets: ## Build what the tests run, once (13 minutes on 2 cores): etcd, kube-apiserver, kubectl, a registry, oras, Helm, cainjector

@@ -45,10 +45,13 @@ fn every_command_block_is_run_or_says_why_not() {
 /// Where pages are run, there is a test for each of them.
 #[test]
 fn every_page_that_is_to_be_run_is_run() {
-    for place in ["cluster", "node"] {
-        let root = env!("CARGO_MANIFEST_DIR");
-        let tests = std::fs::read_to_string(format!("{root}/tests/{place}/documentation.rs"));
-        let tests = tests.unwrap();
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let cluster = read("tests/cluster/documentation.rs");
+    let node = read("tests/node/documentation.rs") + &read("tests/node/solo/pages.rs");
+    for (place, tests) in [("cluster", cluster), ("node", node)] {
         for page in pages::RUN {
             let named = format!("\"{page}\"");
             assert!(tests.contains(&named), "tests/{place} does not run {page}");

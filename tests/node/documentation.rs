@@ -4,17 +4,15 @@
 //! no other page has: two of them push different skills by the same name.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
 use crate::images::{AGENT, ORAS, WEBHOOK};
-use crate::install;
 use crate::node::{Node, USERS};
 use crate::pages;
 use crate::place::Place;
 use crate::tools::tool;
 
-fn run(node: &Node, name: &str, page: &str) {
+pub fn run(node: &Node, name: &str, page: &str) {
     let place = Place::new(node, name);
     let (public, private) = (&node.public.address, &node.private.address);
     let [example, ours] =
@@ -76,28 +74,6 @@ fn run(node: &Node, name: &str, page: &str) {
         ],
     }
     .run(page);
-}
-
-/// For pages that install and uninstall. What other tests need is put back, whatever the page did.
-fn run_alone(name: &str, page: &str) {
-    let node = Node::alone();
-    install::delete(&node);
-    let ran = catch_unwind(AssertUnwindSafe(|| run(&node, name, page)));
-    install::prepare(&node);
-    install::apply(&node, "0.1.0");
-    if let Err(panic) = ran {
-        resume_unwind(panic);
-    }
-}
-
-#[test]
-fn the_readme() {
-    run_alone("readme", "README.md");
-}
-
-#[test]
-fn how_to_install() {
-    run_alone("install", "docs/how-to/install.md");
 }
 
 #[test]

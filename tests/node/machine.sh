@@ -39,10 +39,14 @@ outside() {
   remove_groups none
   # shellcheck disable=SC2064
   trap "remove_groups $$" EXIT
-  trap : INT TERM
   # The first of the two kills `unshare` with this script, the second what it runs.
   setpriv --pdeathsig KILL \
-    unshare --net --mount --pid --ipc --uts --fork --kill-child --mount-proc "$0" --inside "agentteam-node-$$" "$@"
+    unshare --net --mount --pid --ipc --uts --fork --kill-child --mount-proc "$0" --inside "agentteam-node-$$" "$@" &
+  local machine=$! code=0
+  # shellcheck disable=SC2064
+  trap "kill -s KILL $machine" INT TERM HUP
+  wait "$machine" || code=$?
+  exit "$code"
 }
 
 inside() {

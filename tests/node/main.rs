@@ -2,7 +2,7 @@
 //!
 //! `make e2e` runs it, on a machine of its own ([`machine.sh`](../machine.sh)). One node serves all tests of this binary
 //! ([`node::Node`]), with the product installed as the README says ([`install`]). Most tests share it, each in a
-//! namespace of its own ([`place::Place`]), and read what arrived from inside the agent's container; those of [`life`]
+//! namespace of its own ([`place::Place`]), and read what arrived from inside the agent's container; those of [`solo`]
 //! have it alone while they break it.
 #![allow(
     dead_code,
@@ -35,10 +35,10 @@ mod documentation;
 mod failures;
 mod images;
 mod install;
-mod life;
+mod kinds;
 mod modes;
 mod node;
 mod place;
 mod pushes;
 mod skills;
-mod workloads;
+mod solo;

@@ -31,8 +31,11 @@ pub struct Node {
     pub other: Registry,
     /// Of the private registries.
     pub identity: Identity,
-    turns: RwLock<()>,
 }
+
+/// Whose turn it is. Tests start in the order of their names, and all that share the node come before those that do not
+/// (`solo`); so each takes its turn first, and then waits for the node.
+static TURNS: RwLock<()> = RwLock::new(());
 
 /// A node and the right to use it, until it is dropped.
 pub struct Turn<G> {
@@ -51,21 +54,19 @@ impl<G> Deref for Turn<G> {
 impl Node {
     /// The node beside other tests. For those that make Pods in namespaces of their own.
     pub fn shared() -> Turn<RwLockReadGuard<'static, ()>> {
-        let node = Self::get();
         // A test that failed alone has put back what it could; the others shall say for themselves.
-        let guard = node.turns.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = TURNS.read().unwrap_or_else(PoisonError::into_inner);
         Turn {
-            node,
+            node: Self::get(),
             _guard: guard,
         }
     }
 
     /// The node with nobody beside. For tests that break it, or the installation; they put both in order again.
     pub fn alone() -> Turn<RwLockWriteGuard<'static, ()>> {
-        let node = Self::get();
-        let guard = node.turns.write().unwrap_or_else(PoisonError::into_inner);
+        let guard = TURNS.write().unwrap_or_else(PoisonError::into_inner);
         Turn {
-            node,
+            node: Self::get(),
             _guard: guard,
         }
     }
@@ -112,7 +113,6 @@ impl Node {
             daemons: Mutex::new(Daemons::start(&control, programs, group, &identity.ca)?),
             control,
             identity,
-            turns: RwLock::new(()),
         };
         images::provide(&node.daemons());
         node.wait_until_ready();
