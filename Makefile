@@ -33,8 +33,8 @@ test: assets ## Run all tests, those against a real API server too
 	cargo test --locked
 
 .PHONY: e2e
-e2e: assets image ## Install it on a real node and see skills arrive; as root (20 minutes on 2 cores, the next time 5)
-	@tests/node/assets/build.sh > /dev/null
+e2e: image ## Install it on a real node and see skills arrive; as root (20 minutes on 2 cores, the next time 5)
+	@for programs in cluster/assets tools node/assets; do tests/$$programs/build.sh > /dev/null; done
 	cargo --config "target.'cfg(unix)'.runner='tests/node/machine.sh'" test --locked --test node -- --test-threads=16 $(TESTS)
 
 .PHONY: assets
