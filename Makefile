@@ -33,9 +33,14 @@ test: assets ## Run all tests, those against a real API server too
 	cargo test --locked
 
 .PHONY: e2e
-e2e: image ## Install it on a real node and see skills arrive; as root (20 minutes on 2 cores, the next time 5)
-	@for programs in cluster/assets tools node/assets; do tests/$$programs/build.sh > /dev/null; done
+e2e: ## Install it on a real node and see skills arrive; as root (20 minutes on 2 cores, the next time 5)
+	@# The image is linked on one core for minutes; Go has the other meanwhile.
+	@$(MAKE) --no-print-directory --jobs=2 image node-programs
 	cargo --config "target.'cfg(unix)'.runner='tests/node/machine.sh'" test --locked --test node -- --test-threads=16 $(TESTS)
+
+.PHONY: node-programs
+node-programs:
+	@for programs in cluster/assets tools node/assets; do tests/$$programs/build.sh > /dev/null; done
 
 .PHONY: assets
 assets: ## Build what the tests run, once (13 minutes on 2 cores): etcd, kube-apiserver, kubectl, a registry, oras, Helm, cainjector
