@@ -13,7 +13,7 @@ MKDOCS := $(MKDOCS_HOME)/bin/mkdocs
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## See a Pod get its skills: the webhook on loopback, a recorded review, before and after
@@ -33,7 +33,7 @@ test: assets ## Run all tests, those against a real API server too
 	cargo test --locked
 
 .PHONY: e2e
-e2e: ## Install it on a real node and see skills arrive; as root (20 minutes on 2 cores, the next time 5)
+e2e: ## Install it on a real node and see skills arrive; as root (5 minutes, after the builds)
 	@# The image is linked on one core for minutes; Go has the other meanwhile.
 	@$(MAKE) --no-print-directory --jobs=2 image node-programs
 	cargo --config "target.'cfg(unix)'.runner='tests/node/machine.sh'" test --locked --test node -- --test-threads=16 $(TESTS)
