@@ -20,6 +20,7 @@ pub mod reason;
 pub mod registry;
 pub mod settings;
 pub mod target;
+pub mod version;
 
 use std::collections::HashMap;
 
@@ -30,19 +31,21 @@ use crate::api::Keys;
 use crate::names::Listed;
 use crate::skill::{ObjectName, SkillName, Source};
 use crate::team::{Agent, Team};
-use delivery::{Delivery, Means};
+use delivery::Delivery;
 use naming::Names;
 use patch::Patch;
 use plan::{Kept, Planned, Planner, existing_volume};
 use pod::Pod;
 use puller::Pullers;
+use settings::Means;
 
 pub use fresh::Fresh;
 pub use naming::is_skills_puller;
 pub use plan::SKILLS_PATH;
 pub use reason::Reason;
-pub use settings::{ServerVersion, Settings};
+pub use settings::Settings;
 pub use target::Target;
+pub use version::ServerVersion;
 
 /// What a Pod gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +147,7 @@ pub fn inject(
         .collect();
     let (mut pull_secrets, mut init_containers) = (Vec::new(), Vec::new());
     if !pulls.is_empty() {
-        let means = delivery.means(settings, server)?;
+        let means = settings.means(delivery, server)?;
         pull_secrets = pull_secrets_of(team)?;
         let pullers = Pullers::new(pod, container, &settings.puller, &pull_secrets, server);
         let shared;

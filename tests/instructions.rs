@@ -21,7 +21,7 @@ mod common;
 mod http1;
 
 use std::fmt::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -82,13 +82,7 @@ fn count(small: usize, large: usize) -> u64 {
     let path = |name: &str| directory.path().join(name);
     common::write_teams(directory.path(), &[common::team_json("market-brief")]);
     let program = env!("CARGO_BIN_EXE_agentteam-webhook");
-    let port = || {
-        TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-    };
-    let (address, admin) = (port(), port());
+    let (address, admin) = (common::free_address(), common::free_address());
     let mut server = Command::new("valgrind")
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", path("out").display()))

@@ -9,6 +9,7 @@
 )]
 
 use std::fs;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +23,12 @@ use serde_json::{Value, json};
 /// annotations and `managedFields`.
 pub const SMALL: &[u8] = include_bytes!("../reviews/small.json");
 pub const LARGE: &[u8] = include_bytes!("../reviews/large.json");
+
+/// An address on loopback with a port that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
 
 /// The team that both Pods name.
 pub fn team() -> Team {

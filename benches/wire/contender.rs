@@ -1,7 +1,6 @@
 //! The servers that are measured, each started by itself and on a core of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::CertificateDer;
 
+use super::common::free_address;
 use super::load::{Target, answers};
 use super::shape::{Answers, Shape};
 
@@ -68,13 +68,7 @@ impl Contender {
     /// Starts the server and waits for its first right answer; how long that took from exec.
     pub fn start(&self, files: &Files, shape: &Shape) -> (Running, Duration) {
         shape.forget();
-        let port = || {
-            TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-        };
-        let (address, admin) = (port(), port());
+        let (address, admin) = (free_address(), free_address());
         let arguments = self.arguments.iter().map(|argument| {
             argument
                 .replace("ADDRESS", &address.to_string())

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::api::{Group, Keys};
-use crate::inject::delivery::{Delivery, Unavailable};
+use crate::inject::delivery::Delivery;
+use crate::inject::reason::Unavailable;
 use crate::inject::registry::{RegistryPattern, RegistryPolicy};
 use crate::inject::settings::{
     ImageName, PlainHttpHost, Proxy, PullerSettings, Quantity, Resources,
@@ -176,7 +177,7 @@ impl SettingsArgs {
                 require_digest: self.registries.require_digest,
             },
         };
-        match settings.delivery.means(&settings, self.server_version) {
+        match settings.means(settings.delivery, self.server_version) {
             // A cluster's version may be found yet.
             Ok(_) | Err(Unavailable::UnknownServer) => Ok(settings),
             Err(problem) => Err(problem).context("--skill-delivery"),

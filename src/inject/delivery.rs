@@ -3,11 +3,8 @@
 use serde::Serialize;
 use strum::{Display, EnumString};
 
-use thiserror::Error;
-
 use super::pod::Pod;
 use super::reason::Reason;
-use super::settings::{IMAGE_VOLUMES_SINCE, ImageName, ServerVersion, Settings};
 use crate::api::Keys;
 use crate::names::Named;
 use crate::team::Team;
@@ -24,37 +21,6 @@ pub enum Delivery {
     Puller,
     /// One OCI image volume a skill.
     Image,
-}
-
-/// A mode that can deliver, and what it needs for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Means<'a> {
-    /// One init container a skill.
-    Oras,
-    /// One init container of this image.
-    Puller(&'a ImageName),
-    /// Image volumes.
-    Image,
-}
-
-/// Why a mode cannot deliver here.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Unavailable {
-    /// Nobody said which image the puller is in.
-    #[error(
-        "delivery puller needs the image of agentteam-webhook itself, which this server was not told; set --webhook-image, or use oras"
-    )]
-    NoWebhookImage,
-    /// The cluster cannot mount images.
-    #[error(
-        "delivery image needs Kubernetes {IMAGE_VOLUMES_SINCE} or newer, and this cluster has {0}; use puller or oras"
-    )]
-    OldServer(ServerVersion),
-    /// The cluster may not be able to mount images.
-    #[error(
-        "delivery image needs Kubernetes {IMAGE_VOLUMES_SINCE} or newer, and the version of the API server is not known; set --server-version, or use puller or oras"
-    )]
-    UnknownServer,
 }
 
 impl Delivery {
@@ -85,30 +51,5 @@ impl Delivery {
             place: format!("the annotation {} of {owner}", keys.delivery),
             value: value.to_owned(),
         })
-    }
-
-    /// What this mode delivers with, by these settings on a server of this version.
-    ///
-    /// # Errors
-    /// When it cannot deliver there.
-    pub fn means(
-        self,
-        settings: &Settings,
-        server: Option<ServerVersion>,
-    ) -> Result<Means<'_>, Unavailable> {
-        match self {
-            Self::Oras => Ok(Means::Oras),
-            Self::Puller => {
-                let image = settings.puller.webhook_image.as_ref();
-                image.map(Means::Puller).ok_or(Unavailable::NoWebhookImage)
-            }
-            Self::Image => match server {
-                None => Err(Unavailable::UnknownServer),
-                Some(version) if version < IMAGE_VOLUMES_SINCE => {
-                    Err(Unavailable::OldServer(version))
-                }
-                Some(_) => Ok(Means::Image),
-            },
-        }
     }
 }

@@ -9,8 +9,9 @@ use super::naming::is_of_ours;
 use super::plan::{SKILLS_PATH, is_at_or_below, normalized};
 use super::pod::Pod;
 use super::puller::user;
-use super::settings::{ServerVersion, Settings};
+use super::settings::Settings;
 use super::target::{self, Target};
+use super::version::ServerVersion;
 use crate::skill::ObjectName;
 use crate::team::Team;
 

@@ -4,11 +4,19 @@ use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
-use super::puller::AUTH_VOLUME;
 use crate::names::LABEL_MAX;
 
 /// What the name of a skill's volume begins with.
 pub(super) const VOLUME_PREFIX: &str = "skill-";
+
+/// The volume with registry credentials, named as the original operator names it.
+pub(super) const AUTH_VOLUME: &str = "skill-auth";
+/// The writable temporary directory: ORAS unpacks there.
+pub(super) const TEMPORARY_VOLUME: &str = "pull-skills-tmp";
+/// The empty volume that keeps a `ServiceAccount` token out of the pullers.
+pub(super) const NO_TOKEN_VOLUME: &str = "pull-skills-no-token";
+/// The volume with certificates of more authorities.
+pub(super) const CA_VOLUME: &str = "pull-skills-ca";
 
 /// The init container that pulls all skills. No skill's own puller has this name: those go on with `-`.
 const SKILLS_PULLER: &str = "pull-skills";

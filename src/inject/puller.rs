@@ -2,20 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::naming::free_skills_puller;
+use super::naming::{
+    AUTH_VOLUME, CA_VOLUME, NO_TOKEN_VOLUME, TEMPORARY_VOLUME, free_skills_puller,
+};
 use super::plan::Pull;
 use super::pod::{Container, Pod};
-use super::settings::{ImageName, PlainHttpHost, PullerSettings, Quantity, ServerVersion};
+use super::settings::{ImageName, PlainHttpHost, PullerSettings, Quantity};
+use super::version::ServerVersion;
 use crate::skill::ObjectName;
-
-/// The volume with registry credentials, named as the original operator names it.
-pub(super) const AUTH_VOLUME: &str = "skill-auth";
-/// The writable temporary directory: ORAS unpacks there.
-pub(super) const TEMPORARY_VOLUME: &str = "pull-skills-tmp";
-/// The empty volume that keeps a `ServiceAccount` token out of the pullers.
-pub(super) const NO_TOKEN_VOLUME: &str = "pull-skills-no-token";
-/// The volume with certificates of more authorities.
-pub(super) const CA_VOLUME: &str = "pull-skills-ca";
 
 const AUTH_PATH: &str = "/auth/.docker";
 const CA_PATH: &str = "/etc/agentteam-webhook/ca";

@@ -6,7 +6,7 @@
 use strum::{IntoStaticStr, VariantNames};
 use thiserror::Error;
 
-use super::delivery::Unavailable;
+use super::version::{IMAGE_VOLUMES_SINCE, ServerVersion};
 use crate::names::{Listed, Named, Shown};
 use crate::team::{InvalidPullSecret, NamedProblem};
 
@@ -263,6 +263,26 @@ pub enum Reason {
         /// The skill.
         skill: String,
     },
+}
+
+/// Why a mode cannot deliver here.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Nobody said which image the puller is in.
+    #[error(
+        "delivery puller needs the image of agentteam-webhook itself, which this server was not told; set --webhook-image, or use oras"
+    )]
+    NoWebhookImage,
+    /// The cluster cannot mount images.
+    #[error(
+        "delivery image needs Kubernetes {IMAGE_VOLUMES_SINCE} or newer, and this cluster has {0}; use puller or oras"
+    )]
+    OldServer(ServerVersion),
+    /// The cluster may not be able to mount images.
+    #[error(
+        "delivery image needs Kubernetes {IMAGE_VOLUMES_SINCE} or newer, and the version of the API server is not known; set --server-version, or use puller or oras"
+    )]
+    UnknownServer,
 }
 
 impl Reason {

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::inject::delivery::{Delivery, Means};
+use crate::inject::delivery::Delivery;
+use crate::inject::settings::Means;
 use crate::inject::{ServerVersion, Settings};
 use crate::skill::{Reference, Skill, Source};
 use crate::team::{ReadSkill, Team};
@@ -88,9 +89,7 @@ fn about_delivery(
     server: Option<ServerVersion>,
 ) -> Option<String> {
     let delivery = Delivery::of_team(team, &settings.keys).ok()?;
-    let means = delivery
-        .unwrap_or(settings.delivery)
-        .means(settings, server);
+    let means = settings.means(delivery.unwrap_or(settings.delivery), server);
     let is_oras = match means {
         Ok(means) => means == Means::Oras,
         Err(problem) => {

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use rcgen::KeyPair;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::identity::Identity;
@@ -294,6 +294,14 @@ impl Rig {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Changes a cluster-wide object by a JSON patch.
+    #[track_caller]
+    pub fn patch(&self, kind: &str, name: &str, patch: &Value) {
+        let patch = patch.to_string();
+        let args = ["patch", kind, name, "--type=json", "-p", &patch];
+        self.kubectl(&args, "").success();
     }
 
     /// A name that nothing else of this rig has.

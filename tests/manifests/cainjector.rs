@@ -11,15 +11,11 @@ use serde_json::{Value, json};
 use crate::PATIENCE;
 use crate::identity::Identity;
 use crate::process::Supervised;
+use crate::registration::{MUTATING, VALIDATING};
 use crate::render::path;
 use crate::rig::Rig;
 use crate::tools::{foreign_definitions, tool};
 use crate::webhook::Webhook;
-
-const CONFIGURATIONS: [&str; 2] = [
-    "mutatingwebhookconfiguration",
-    "validatingwebhookconfiguration",
-];
 
 /// The Secret that cert-manager makes of the overlay's Certificate.
 fn issue(rig: &Rig, identity: &Identity) {
@@ -51,7 +47,7 @@ fn get(rig: &Rig, kind: &str) -> Value {
 fn trusted(rig: &Rig, identity: &Identity) {
     let start = Instant::now();
     loop {
-        let bundles: Vec<_> = CONFIGURATIONS
+        let bundles: Vec<_> = [MUTATING, VALIDATING]
             .iter()
             .flat_map(|kind| get(rig, kind)["webhooks"].as_array().unwrap().clone())
             .map(|entry| bundle(&entry["clientConfig"]["caBundle"]))
@@ -192,24 +188,13 @@ async fn the_overlay_is_trusted_by_the_api_server_through_cainjector_alone() {
     let second = identity(&rig);
     issue(&rig, &second);
     trusted(&rig, &second);
-    for kind in CONFIGURATIONS {
-        let empty = r#"[{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]"#;
-        rig.kubectl(
-            &[
-                "patch",
-                kind,
-                "agentteam-webhook",
-                "--type=json",
-                "-p",
-                empty,
-            ],
-            "",
-        )
-        .success();
+    for kind in [MUTATING, VALIDATING] {
+        let empty = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]);
+        rig.patch(kind, "agentteam-webhook", &empty);
     }
     trusted(&rig, &second);
 
-    for kind in CONFIGURATIONS {
+    for kind in [MUTATING, VALIDATING] {
         let expected = [
             "cert-manager-cainjector",
             "kubectl-client-side-apply",
@@ -224,7 +209,7 @@ async fn the_overlay_is_trusted_by_the_api_server_through_cainjector_alone() {
 
 /// Has every entry call its path at `server`, and changes nothing else.
 fn point_at(rig: &Rig, server: &str) {
-    for kind in CONFIGURATIONS {
+    for kind in [MUTATING, VALIDATING] {
         let configuration = get(rig, kind);
         let entries = configuration["webhooks"].as_array().unwrap();
         let changes = entries.iter().enumerate().flat_map(|(place, entry)| {
@@ -235,18 +220,6 @@ fn point_at(rig: &Rig, server: &str) {
                 json!({"op": "add", "path": format!("{config}/url"), "value": format!("{server}{called}")}),
             ]
         });
-        let changes = changes.collect::<Value>().to_string();
-        rig.kubectl(
-            &[
-                "patch",
-                kind,
-                "agentteam-webhook",
-                "--type=json",
-                "-p",
-                &changes,
-            ],
-            "",
-        )
-        .success();
+        rig.patch(kind, "agentteam-webhook", &changes.collect());
     }
 }

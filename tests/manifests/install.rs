@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::PATIENCE;
 use crate::identity::Identity;
+use crate::registration::{MUTATING, VALIDATING};
 use crate::render::path;
 use crate::rig::{Output, Rig};
 use crate::tools::helm;
@@ -133,21 +134,9 @@ impl Life<'_> {
     fn publish_an_authority(&self) {
         let authority = ByteString(Identity::make(&["webhook"]).unwrap().ca.into_bytes());
         let patch =
-            json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": authority}])
-                .to_string();
-        for kind in [
-            "mutatingwebhookconfiguration",
-            "validatingwebhookconfiguration",
-        ] {
-            let args = [
-                "patch",
-                kind,
-                "agentteam-webhook",
-                "--type=json",
-                "-p",
-                &patch,
-            ];
-            self.rig.kubectl(&args, "").success();
+            json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": authority}]);
+        for kind in [MUTATING, VALIDATING] {
+            self.rig.patch(kind, "agentteam-webhook", &patch);
         }
     }
 }

@@ -147,15 +147,9 @@ async fn a_configuration_with_an_annotation_of_cert_manager_is_never_touched() {
 async fn an_edit_that_no_watch_tells_of_is_mended_all_the_same() {
     let stage = Stage::new("tls-unwatched").await;
     let watches = json!([{"op": "replace", "path": "/rules/0/verbs", "value": ["get", "patch"]}]);
-    let args = [
-        "patch",
-        "clusterrole",
-        &stage.configuration,
-        "--type=json",
-        "-p",
-        &watches.to_string(),
-    ];
-    stage.rig.kubectl(&args, "").success();
+    stage
+        .rig
+        .patch("clusterrole", &stage.configuration, &watches);
     let replica = stage.replica().await;
     let message = "the watch of mutatingwebhookconfigurations.admissionregistration.k8s.io is interrupted; they are looked at all the same";
     replica.logged(message).await;

@@ -157,16 +157,7 @@ impl Stage {
     }
 
     pub fn patch(&self, kind: &str, patch: &Value) {
-        let patch = patch.to_string();
-        let args = [
-            "patch",
-            kind,
-            &self.configuration,
-            "--type=json",
-            "-p",
-            &patch,
-        ];
-        self.rig.kubectl(&args, "").success();
+        self.rig.patch(kind, &self.configuration, patch);
     }
 
     /// The flags of a replica.
