@@ -8,6 +8,7 @@ use std::time::Duration;
 use strum::{IntoStaticStr, VariantArray};
 use thiserror::Error;
 
+use super::files::advice;
 use super::manifest::InvalidManifest;
 use super::package::InvalidPackage;
 use super::publish::PublishError;
@@ -143,7 +144,7 @@ pub enum Failure {
         how: &'static str,
     },
     /// A layer that was downloaded cannot be kept.
-    #[error("a downloaded layer cannot be kept in {0:?}, which TMPDIR names: {1}")]
+    #[error("a downloaded layer cannot be kept in {:?}, which TMPDIR names: {}{}", .0, .1, advice(.1))]
     Temporary(PathBuf, io::Error),
     /// The program failed, not what it works with.
     #[error("the program failed while it unpacked: {0}; this is a bug")]

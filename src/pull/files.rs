@@ -1,13 +1,13 @@
 //! What fails with files, said with the path and what was to be done.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 /// A file or directory with which something failed.
 #[derive(Debug, Error)]
-#[error("{path:?} cannot be {action}: {source}")]
+#[error("{path:?} cannot be {action}: {source}{}", advice(source))]
 pub struct FileError {
     /// Which.
     pub path: PathBuf,
@@ -15,6 +15,15 @@ pub struct FileError {
     pub action: &'static str,
     /// Why it failed.
     pub source: io::Error,
+}
+
+/// What to do about a disk that takes nothing, to stand behind what is wrong with it.
+pub(super) fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room there",
+        ErrorKind::ReadOnlyFilesystem => "; make it writable, or choose another place",
+        _ => "",
+    }
 }
 
 /// Says of an error what was to be done with what.

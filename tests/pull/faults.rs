@@ -341,24 +341,3 @@ fn where_nothing_can_be_written_is_said() {
     assert_eq!(done.code, 14, "{}", done.stderr);
     assert_eq!(done.files, [("web/diary.txt".to_owned(), b"mine".to_vec())]);
 }
-
-#[test]
-fn a_full_disk_and_a_read_only_one_are_said() {
-    let artifact = Artifact::skill();
-    let server = Server::start(move |request| artifact.answer(request));
-    let host = server.host();
-    // No file may grow beyond 100 KiB, which stops the writer as a full disk does.
-    Run::web(&host)
-        .with_small_files()
-        .done()
-        .failed(14, "a downloaded layer cannot be kept");
-    // Nobody makes a directory there, not even root.
-    let run = Run::command("pull")
-        .arg("--output")
-        .arg("/proc/skills")
-        .arg("--plain-http-registry")
-        .arg(&host);
-    let done = run.skill("web", &format!("{host}/org/web:v1")).done();
-    assert_eq!(done.code, 14, "{}", done.stderr);
-    assert!(done.stderr.contains("/proc/skills"), "{}", done.stderr);
-}

@@ -24,6 +24,7 @@ mod process;
 mod tools;
 
 mod artifact;
+mod machine;
 mod run;
 mod server;
 
@@ -31,7 +32,9 @@ mod answers;
 mod check;
 mod command;
 mod credentials;
+mod disk;
 mod faults;
+mod names;
 mod real;
 mod realms;
 mod redirects;

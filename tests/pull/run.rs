@@ -119,22 +119,6 @@ impl Run {
             .arg(&file.display().to_string())
     }
 
-    /// Lets no file grow beyond 100 KiB.
-    pub fn with_small_files(mut self) -> Self {
-        let mut limited = Command::new("bash");
-        // The signal that comes with it would end the program before it can say anything.
-        limited.args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\""]);
-        limited
-            .arg(self.command.get_program())
-            .args(self.command.get_args())
-            .env_clear();
-        for (name, value) in self.command.get_envs() {
-            limited.env(name, value.unwrap());
-        }
-        self.command = limited;
-        self
-    }
-
     /// Runs it on a terminal; what is seen there.
     pub fn seen_on_a_terminal(self) -> String {
         let words = [self.command.get_program()]
@@ -165,8 +149,13 @@ impl Run {
             .unwrap()
     }
 
-    /// Runs it to its end, and looks for secrets in what it says.
+    /// Runs it to its end, once and for all.
     pub fn done(mut self) -> Done {
+        self.go()
+    }
+
+    /// Runs it to its end, and looks for secrets in what it says.
+    pub fn go(&mut self) -> Done {
         let began = Instant::now();
         let Output {
             status,

@@ -18,6 +18,8 @@ pub struct Request {
     pub method: String,
     /// `https://host:port` or `http://host:port`: whom the client meant.
     pub origin: String,
+    /// At which of this machine's addresses it came.
+    pub address: String,
     /// Path and query.
     pub target: String,
     pub headers: Vec<(String, String)>,
@@ -92,6 +94,9 @@ impl Reply {
     }
 }
 
+/// Any port on this machine.
+const LOOPBACK: &str = "127.0.0.1:0";
+
 type Handler = dyn Fn(&Request) -> Reply + Send + Sync;
 
 /// A server that runs as long as this process.
@@ -103,7 +108,7 @@ pub struct Server {
 impl Server {
     /// Without TLS.
     pub fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::run(None, handler)
+        Self::run(LOOPBACK, None, handler)
     }
 
     /// As a proxy behind which hosts with this identity are spoken to with TLS, and others without; or with TLS by itself.
@@ -111,14 +116,24 @@ impl Server {
         identity: &Identity,
         handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::run(Some(identity), handler)
+        Self::run(LOOPBACK, Some(identity), handler)
+    }
+
+    /// With TLS, at this address and port.
+    pub fn start_tls_at(
+        address: &str,
+        identity: &Identity,
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::run(address, Some(identity), handler)
     }
 
     fn run(
+        address: &str,
         identity: Option<&Identity>,
         handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let served = Served {
@@ -146,6 +161,11 @@ impl Server {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Forgets what came so far.
+    pub fn forget(&self) {
+        self.seen.lock().unwrap().clear();
+    }
+
     /// How many requests came for paths that contain `part`.
     pub fn count(&self, part: &str) -> usize {
         self.seen()
@@ -165,27 +185,28 @@ struct Served {
 impl Served {
     fn connection(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
+        let address = stream.local_addr()?.ip().to_string();
         let mut first = [0];
         stream.peek(&mut first)?;
         if first == [22] {
-            return self.secure(stream, None);
+            return self.secure(stream, &address, None);
         }
         let mut reader = BufReader::new(stream);
-        let request = read(&mut reader, None)?;
+        let request = read(&mut reader, &address, None)?;
         let mut stream = reader.into_inner();
         if request.method == "CONNECT" {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
-            return self.secure(stream, Some(&request.target));
+            return self.secure(stream, &address, Some(&request.target));
         }
         self.answer(&mut stream, &request)
     }
 
     /// One request over TLS, for the host that a proxy was asked for, if it was.
-    fn secure(&self, stream: TcpStream, host: Option<&str>) -> io::Result<()> {
+    fn secure(&self, stream: TcpStream, address: &str, host: Option<&str>) -> io::Result<()> {
         let config = self.tls.clone().ok_or(io::ErrorKind::Unsupported)?;
         let connection = ServerConnection::new(config).map_err(io::Error::other)?;
         let mut reader = BufReader::new(StreamOwned::new(connection, stream));
-        let mut request = read(&mut reader, Some("https"))?;
+        let mut request = read(&mut reader, address, Some("https"))?;
         if let Some(host) = host {
             request.origin = format!("https://{host}");
         }
@@ -231,11 +252,12 @@ impl Served {
     }
 }
 
-fn read(reader: &mut impl BufRead, scheme: Option<&str>) -> io::Result<Request> {
+fn read(reader: &mut impl BufRead, address: &str, scheme: Option<&str>) -> io::Result<Request> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace().map(ToOwned::to_owned);
     let mut request = Request {
+        address: address.to_owned(),
         method: words.next().unwrap_or_default(),
         target: words.next().unwrap_or_default(),
         ..Request::default()
