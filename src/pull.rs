@@ -6,6 +6,7 @@
 //! | [`reach`], [`authorities`], [`clients`] | whom we speak to, and whom we believe |
 //! | [`registry`], [`retry`] | requests, redirects, and what is tried again |
 //! | [`artifact`], [`manifest`], [`digest`] | from a reference to what is in it, read strictly |
+//! | [`signature`] | whether one of the keys that may have signed it did |
 //! | [`package`] | which layers are needed, and how each is to be read |
 //! | [`transfer`] | layers on their way into files: verified, resumed |
 //! | [`archive`], [`path`], [`limits`] | tar archives, read strictly |
@@ -33,6 +34,7 @@ pub mod reach;
 pub mod registry;
 pub mod retry;
 pub mod select;
+pub mod signature;
 pub mod skill_md;
 pub mod transfer;
 pub mod tree;
@@ -57,6 +59,7 @@ use package::Package;
 use publish::Staging;
 use registry::Repository;
 use retry::TimeLimit;
+use signature::Keys;
 use transfer::Event;
 use unpack::{UnpackError, Unpacked};
 
@@ -105,6 +108,8 @@ pub struct Destination {
     pub output: PathBuf,
     /// What each may hold.
     pub limits: Limits,
+    /// The keys of which one must have signed each, where signatures are asked for.
+    pub keys: Option<Keys>,
     /// Whether a `SKILL.md` that is not as specified is an error.
     pub is_strict: bool,
 }
@@ -193,7 +198,7 @@ impl<'a> Puller<'a> {
     ) -> Result<Pulled, Failure> {
         let repository = self.repository(&wanted.reference)?;
         let (digest, package, blobs) = self
-            .in_time(self.download(&repository, wanted, destination.limits, watch))
+            .in_time(self.download(&repository, wanted, destination, watch))
             .await?;
         watch(Event::Unpacking);
         let _turn = self.unpackings.acquire().await;
@@ -209,18 +214,23 @@ impl<'a> Puller<'a> {
         })
     }
 
-    /// Downloads the layers that are needed.
+    /// Downloads the layers that are needed; not one of what is not signed as it must be.
     async fn download(
         &self,
         repository: &Repository<'_>,
         wanted: &Wanted,
-        limits: Limits,
+        destination: &Destination,
         watch: &dyn Fn(Event<'_>),
     ) -> Result<(Digest, Package, Vec<Blob>), Failure> {
         let found = {
             let _turn = self.requests.acquire().await;
-            artifact::resolve(repository, &wanted.reference, watch).await?
+            let found = artifact::resolve(repository, &wanted.reference, watch).await?;
+            if let Some(keys) = &destination.keys {
+                signature::verify(repository, &found.digest, keys, watch).await?;
+            }
+            found
         };
+        let limits = destination.limits;
         let package = package::needed(&found.manifest)?;
         let layers = &found.manifest.layers;
         let parts = || {
@@ -284,6 +294,7 @@ fn unpack(
     let Destination {
         output,
         limits,
+        keys: _,
         is_strict,
     } = destination;
     let staging = Staging::prepare(output, name)?;

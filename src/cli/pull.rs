@@ -17,7 +17,9 @@ use self::progress::Progress;
 use self::report::Report;
 use super::registries::RegistryArgs;
 use crate::names::Shown;
+use crate::pull::failure::Failure;
 use crate::pull::limits::Limits;
+use crate::pull::signature::Keys;
 use crate::pull::{Access, Destination, Puller, Wanted};
 use crate::skill::{Reference, SkillName};
 
@@ -32,8 +34,8 @@ const BLOCKING_THREADS: usize = 4;
 /// Exit codes: 0 done, 2 the flags or files cannot be used, 3 unauthorized (401), 4 forbidden (403), 5 not found
 /// (404), 6 unavailable, 7 rate limited (429), 8 not done in time, 9 a certificate is not trusted, 10 the registry's
 /// answer is not followed, 11 something else came than its digest or size says, 12 no skill, or one that is not safe
-/// to unpack, 13 SKILL.md is not valid (--strict), 14 it cannot be written, 143 ended by a signal. Of several
-/// failures, the first skill's counts.
+/// to unpack, 13 SKILL.md is not valid (--strict), 14 it cannot be written, 15 it is not signed (--verify-key), 143
+/// ended by a signal. Of several failures, the first skill's counts.
 #[derive(Debug, Args)]
 pub struct Pull {
     /// A skill and where it is, such as web-research=ghcr.io/org/web-research:v1. Can be given several times
@@ -43,6 +45,16 @@ pub struct Pull {
     /// The directory in which each skill gets a directory with its name
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+
+    /// A file with public keys in PEM, as cosign.pub. A skill that cosign signed with none of them is refused. Can be
+    /// given several times
+    #[arg(
+        long,
+        env = "AGENTTEAM_WEBHOOK_VERIFY_KEY",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    verify_key: Vec<PathBuf>,
 
     /// Take a SKILL.md that does not follow the specification for an error, not for a warning
     #[arg(long, env = "AGENTTEAM_WEBHOOK_STRICT")]
@@ -86,8 +98,8 @@ impl Pull {
                 twice.name
             );
         }
-        let report = match self.registries.access() {
-            Ok(access) => match run_until_signal(self.pull(&skills, &access))? {
+        let report = match self.access() {
+            Ok((access, keys)) => match run_until_signal(self.pull(&skills, &access, keys))? {
                 Some(report) => report,
                 None => return Ok(ended_by_signal()),
             },
@@ -105,13 +117,20 @@ impl Pull {
         Ok(report.exit_code())
     }
 
-    async fn pull(&self, skills: &[Wanted], access: &Access) -> Report {
+    /// What the files mean that the flags name.
+    fn access(&self) -> Result<(Access, Option<Keys>), Failure> {
+        let keys = Keys::read(&self.verify_key)?;
+        Ok((self.registries.access()?, keys))
+    }
+
+    async fn pull(&self, skills: &[Wanted], access: &Access, keys: Option<Keys>) -> Report {
         let destination = Destination {
             output: self.output.clone(),
             limits: Limits {
                 bytes: self.max_bytes,
                 entries: self.max_entries,
             },
+            keys,
             is_strict: self.strict,
         };
         let progress = Progress::new(skills);

@@ -44,14 +44,10 @@ pub async fn resolve(
     watch: &dyn Fn(Event<'_>),
 ) -> Result<Artifact, Failure> {
     let version = reference.digest().or(reference.tag()).unwrap_or_default();
-    let mut wanted = Wanted {
-        version: version.to_owned(),
-        digest: reference.digest().and_then(Digest::parse),
-        descriptor: None,
-    };
+    let (mut at, mut descriptor) = (At::Manifest(version.to_owned()), None);
     let (mut first, mut platforms) = (None, None);
     for _ in 0..=DEPTH_MAX {
-        let (digest, document) = fetch(repository, &wanted, watch).await?;
+        let (digest, document) = fetch(repository, &at, descriptor.as_ref(), watch).await?;
         let digest = first.get_or_insert(digest);
         let index = match document {
             Document::Manifest(manifest) => {
@@ -65,31 +61,31 @@ pub async fn resolve(
         };
         platforms.get_or_insert(real(&index).count());
         let chosen = choose(&index).ok_or_else(|| refused(repository, unfit(&index)))?;
-        wanted = Wanted {
-            version: chosen.digest.to_string(),
-            digest: Some(chosen.digest.clone()),
-            descriptor: Some(chosen.clone()),
-        };
+        at = At::Manifest(chosen.digest.to_string());
+        descriptor = Some(chosen.clone());
     }
     let what = format!("has more than {DEPTH_MAX} indexes one behind the other");
     Err(refused(repository, what))
 }
 
-/// A document that is to be fetched, and what is known of it.
-struct Wanted {
-    version: String,
-    digest: Option<Digest>,
-    descriptor: Option<Descriptor>,
+/// Where a document is.
+pub(super) enum At {
+    /// By a tag or a digest.
+    Manifest(String),
+    /// What the registry lists as referring to a digest.
+    Referrers(Digest),
 }
 
-async fn fetch(
+/// Fetches a document, which must be what `descriptor` says, where there is one. Its digest comes with it.
+pub(super) async fn fetch(
     repository: &Repository<'_>,
-    wanted: &Wanted,
+    at: &At,
+    descriptor: Option<&Descriptor>,
     watch: &dyn Fn(Event<'_>),
 ) -> Result<(Digest, Document), Failure> {
     let mut tries = Tries::new(repository.time);
     loop {
-        let problem = match try_fetch(repository, wanted).await {
+        let problem = match try_fetch(repository, at, descriptor).await {
             Ok(found) => return Ok(found),
             Err(problem) => problem,
         };
@@ -101,10 +97,17 @@ async fn fetch(
 
 async fn try_fetch(
     repository: &Repository<'_>,
-    wanted: &Wanted,
+    at: &At,
+    descriptor: Option<&Descriptor>,
 ) -> Result<(Digest, Document), Problem> {
     let accept = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX].join(", ");
-    let response = repository.manifest(&wanted.version, &accept).await?;
+    let (response, named) = match at {
+        At::Manifest(version) => {
+            let response = repository.manifest(version, &accept).await?;
+            (response, Digest::parse(version))
+        }
+        At::Referrers(digest) => (repository.referrers(digest, &accept).await?, None),
+    };
     let header = |name: &str| {
         let value = response.headers().get(name)?.to_str().ok()?;
         Some(value.to_owned())
@@ -131,27 +134,20 @@ async fn try_fetch(
         what: what.to_owned(),
         how,
     };
-    if wanted
-        .descriptor
-        .as_ref()
-        .is_some_and(|descriptor| descriptor.size != body.len() as u64)
+    if let Some(Descriptor { size, digest, .. }) = descriptor
+        && *size != body.len() as u64
     {
-        return Err(mismatch(&wanted.version, "its size is another").into());
+        return Err(mismatch(digest.as_str(), "its size is another").into());
     }
-    for digest in wanted.digest.iter().chain(&announced) {
+    for digest in named.iter().chain(&announced) {
         if !digest.is_of(&body) {
             return Err(mismatch(digest.as_str(), "its digest is another").into());
         }
     }
-    let digest = wanted.digest.clone().unwrap_or_else(|| Digest::of(&body));
+    let digest = named.unwrap_or_else(|| Digest::of(&body));
     let content_type = content_type.split(';').next().unwrap_or_default().trim();
     let mut called = vec![content_type];
-    called.extend(
-        wanted
-            .descriptor
-            .as_ref()
-            .map(|descriptor| descriptor.media_type.as_str()),
-    );
+    called.extend(descriptor.map(|descriptor| descriptor.media_type.as_str()));
     let document = Document::read(&body, &called).map_err(Failure::from)?;
     Ok((digest, document))
 }

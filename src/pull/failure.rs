@@ -8,6 +8,7 @@ use std::time::Duration;
 use strum::{IntoStaticStr, VariantArray};
 use thiserror::Error;
 
+use super::digest::Digest;
 use super::files::advice;
 use super::manifest::InvalidManifest;
 use super::package::InvalidPackage;
@@ -43,6 +44,8 @@ pub enum Kind {
     InvalidSkill = 13,
     /// The skill cannot be written.
     Output = 14,
+    /// None of the keys that may have signed the artifact did.
+    Unsigned = 15,
 }
 
 /// Why a skill was not pulled.
@@ -143,6 +146,14 @@ pub enum Failure {
         /// What differs.
         how: &'static str,
     },
+    /// It is not signed as it must be.
+    #[error("{digest} is refused: {why}")]
+    Unsigned {
+        /// What the reference stands for.
+        digest: Digest,
+        /// What is missing or wrong.
+        why: String,
+    },
     /// A layer that was downloaded cannot be kept.
     #[error("a downloaded layer cannot be kept in {:?}, which TMPDIR names: {}{}", .0, .1, advice(.1))]
     Temporary(PathBuf, io::Error),
@@ -178,6 +189,7 @@ impl Failure {
             Self::Certificate { .. } => Kind::Certificate,
             Self::Refused { .. } | Self::Manifest(_) => Kind::Refused,
             Self::Mismatch { .. } => Kind::Mismatch,
+            Self::Unsigned { .. } => Kind::Unsigned,
             Self::Unpack(UnpackError::SkillMd(_)) => Kind::InvalidSkill,
             Self::Unpack(UnpackError::File(_))
             | Self::Publish(_)

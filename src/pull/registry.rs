@@ -8,6 +8,7 @@ use reqwest::{Response, StatusCode, Url};
 use super::auth::{self, Answer, Asker, Demand, host, unexpected};
 use super::clients::Clients;
 use super::credentials::{Credential, Credentials};
+use super::digest::Digest;
 use super::failure::Failure;
 use super::reach::Reach;
 use super::retry::{Problem, TimeLimit};
@@ -83,13 +84,19 @@ impl<'a> Repository<'a> {
     /// # Errors
     /// When the answer is none that has a manifest.
     pub async fn manifest(&self, version: &str, accept: &str) -> Result<Response, Problem> {
-        let mut headers = HeaderMap::new();
-        if let Ok(accept) = HeaderValue::from_str(accept) {
-            headers.insert(ACCEPT, accept);
-        }
         let divider = if version.contains(':') { '@' } else { ':' };
         let what = format!("{}{divider}{version}", self.name);
-        self.get(&format!("manifests/{version}"), &headers, &what)
+        self.get(&format!("manifests/{version}"), &accepting(accept), &what)
+            .await
+    }
+
+    /// Asks for the list of what refers to a digest.
+    ///
+    /// # Errors
+    /// When the answer is none that has one.
+    pub async fn referrers(&self, digest: &Digest, accept: &str) -> Result<Response, Problem> {
+        let what = format!("list of what refers to {}@{digest}", self.name);
+        self.get(&format!("referrers/{digest}"), &accepting(accept), &what)
             .await
     }
 
@@ -300,4 +307,9 @@ impl<'a> Repository<'a> {
             what,
         }
     }
+}
+
+fn accepting(media_types: &str) -> HeaderMap {
+    let value = HeaderValue::from_str(media_types).ok();
+    value.map(|value| (ACCEPT, value)).into_iter().collect()
 }

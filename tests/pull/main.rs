@@ -27,10 +27,12 @@ mod artifact;
 mod machine;
 mod run;
 mod server;
+mod signer;
 
 mod answers;
 mod check;
 mod command;
+mod cosign;
 mod credentials;
 mod disk;
 mod faults;
@@ -38,3 +40,5 @@ mod names;
 mod real;
 mod realms;
 mod redirects;
+mod signature_answers;
+mod signatures;
