@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Three a core: most tests wait for a server, a registry or a clock rather than compute.
+export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3)))
+
 # Programs that are built once and kept outside the source tree.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentteam-webhook
 CARGO_DENY := $(CACHE)/tools/cargo-deny-0.20.2/bin/cargo-deny

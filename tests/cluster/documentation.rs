@@ -3,7 +3,8 @@
 //! What a page says of `ghcr.io/example` and `registry.example.com` happens in two registries of the test, of which the second
 //! asks for a password, and one account both pushes and pulls. The group of AgentTeam is named in full, because this cluster has two.
 
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use crate::pages::Place;
@@ -12,6 +13,23 @@ use crate::scene::Scene;
 use crate::tools::{Registry, tool};
 
 const PASSWORD: &str = "correct-horse";
+
+/// kubectl in slow hands: when something was applied, the webhook knows of it before the next command is typed. It learns of
+/// teams by a watch, and says in what it injects which generation of the team that was.
+const KUBECTL: &str = r#"#!/bin/bash
+real-kubectl "$@" || exit
+[[ $1 == apply ]] || exit 0
+teams='{range .items[*]}{.metadata.name} {.metadata.generation} {.spec.teammates[0].name}{"\n"}{end}'
+real-kubectl get agentteams.kagents.dev -o jsonpath="$teams" 2> /dev/null | while read -r team generation agent; do
+  for _ in {1..30}; do
+    labels=kagents.dev/agent-team=$team,kagents.dev/agent=${agent:-lead}
+    record=$(real-kubectl run known --image=example.com/none --dry-run=server --labels="$labels" \
+      -o jsonpath='{.metadata.annotations.kagents\.dev/skills}' 2> /dev/null)
+    [[ $record != *'"generation":'"$generation"[,}]* ]] || break
+    sleep 0.1
+  done
+done
+"#;
 
 async fn run(page: &str) {
     let public = Registry::start();
@@ -45,11 +63,14 @@ async fn run(page: &str) {
             "agentteam-webhook",
             Path::new(env!("CARGO_BIN_EXE_agentteam-webhook")),
         ),
-        ("kubectl", &assets.join("kubectl")),
+        ("real-kubectl", &assets.join("kubectl")),
         ("oras", &tool("oras")),
     ] {
         symlink(program, bin.join(name)).unwrap();
     }
+    let kubectl = bin.join("kubectl");
+    std::fs::write(&kubectl, KUBECTL).unwrap();
+    std::fs::set_permissions(kubectl, Permissions::from_mode(0o755)).unwrap();
     let kubeconfig = scene.rig.admin_kubeconfig(&scene.namespace);
     let place = Place {
         directory: directory.path(),

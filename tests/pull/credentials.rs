@@ -1,6 +1,8 @@
 //! Who gets which credential, and what is said where there is none.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -201,6 +203,32 @@ fn a_credential_is_shown_to_its_own_registry_only() {
             .iter()
             .all(|request| request.header("authorization").is_none())
     );
+}
+
+#[test]
+fn a_token_service_that_is_busy_is_asked_again() {
+    for (status, wait) in [(503, ""), (429, "1")] {
+        let failed = AtomicBool::new(false);
+        let artifact = Artifact::skill();
+        let registry = Server::start(move |request| {
+            if request.header("authorization") == Some(&format!("Bearer {SECRET}")) {
+                return artifact.answer(request);
+            }
+            if !request.target.starts_with("/token") {
+                let challenge = format!("Bearer realm=\"{}/token\"", request.origin);
+                return Reply::new(401).header("www-authenticate", challenge);
+            }
+            if failed.swap(true, Ordering::SeqCst) {
+                Reply::new(200).body(json!({"token": SECRET}).to_string())
+            } else {
+                Reply::new(status).header("retry-after", wait)
+            }
+        });
+        let done = Run::web(&registry.host()).done();
+        done.is_web();
+        assert_eq!(registry.count("/token"), 2, "{status}");
+        assert!(wait.is_empty() || done.took >= Duration::from_secs(1));
+    }
 }
 
 #[test]

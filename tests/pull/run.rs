@@ -1,6 +1,7 @@
 //! The command, run in a directory of its own, and what it leaves behind.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ pub struct Done {
     pub last_words: String,
     /// The files below `out`, each with its content.
     pub files: Vec<(String, Vec<u8>)>,
+    /// The names in `out`, or in the volume that is mounted there for the skill.
+    pub left: Vec<String>,
 }
 
 impl Run {
@@ -156,6 +159,7 @@ impl Run {
 
     /// Runs it to its end, and looks for secrets in what it says.
     pub fn go(&mut self) -> Done {
+        let before = names(self.dir.path());
         let began = Instant::now();
         let Output {
             status,
@@ -170,7 +174,12 @@ impl Run {
             took: began.elapsed(),
             last_words,
             files: files(&self.path("out")),
+            left: left(&self.path("out")),
         };
+        for name in names(self.dir.path()) {
+            let is_known = before.contains(&name) || ["out", "last-words"].contains(&&*name);
+            assert!(is_known, "{name} is beside the output");
+        }
         for text in [&done.stdout, &done.stderr, &done.last_words] {
             for secret in [SECRET, &STANDARD.encode(SECRET)[..20], "Basic ", "Bearer "] {
                 assert!(!text.contains(secret), "{text}");
@@ -204,7 +213,7 @@ impl Done {
     /// Nothing is there, and why is said on stderr and to the kubelet in one line.
     pub fn failed(&self, code: i32, words: &str) {
         assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
-        assert!(self.files.is_empty(), "{:?}", self.files);
+        assert_eq!(self.left, [""; 0]);
         let last = self.stderr.lines().last().unwrap_or_default();
         assert!(
             last.starts_with("error: ") && last.contains(words),
@@ -223,6 +232,26 @@ pub fn password(key: &str, user: &str) -> Value {
 /// The header that shows it.
 pub fn basic(user: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{SECRET}")))
+}
+
+/// What is in the output, or in the volume that is mounted there for the skill.
+fn left(output: &Path) -> Vec<String> {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let volume = output.join("web");
+    let is_mounted = device(&volume).is_some_and(|there| Some(there) != device(output));
+    let mut left = names(output);
+    if is_mounted {
+        left.retain(|name| name != "web");
+        left.extend(names(&volume));
+    }
+    left
+}
+
+/// The names in a directory, if there is one.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
 }
 
 /// The files below a directory, sorted, each with its content.
