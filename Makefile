@@ -57,8 +57,10 @@ nightly: assets ## Check 100,000 generated Pods, and 100,000 mutated archives ag
 	ARCHIVES=100000 cargo test --locked --release --test unpack differential -- --nocapture
 
 .PHONY: fuzz
-fuzz: $(CARGO_FUZZ) ## Fuzz archives, manifests and SKILL.md, FUZZ_SECONDS (60) each
-	@# What is found is kept in fuzz/target; fuzz/corpus is where it begins.
+fuzz: $(CARGO_FUZZ) ## Fuzz archives, manifests and SKILL.md, FUZZ_SECONDS (60) each, after a build of minutes
+	@# What is found is kept in fuzz/target; fuzz/corpus is where it begins. Archives are unpacked in memory where there is a
+	@# place for it: on a disk there may be fifty times fewer.
+	[ ! -w /dev/shm ] || export TMPDIR=/dev/shm; \
 	for target in archive manifest skill_md; do \
 	  mkdir -p fuzz/target/corpus/$$target; \
 	  RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) run --sanitizer none $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
@@ -112,6 +114,7 @@ lint: assets $(CARGO_DENY) docs ## Check formatting, lints, docs, licences, sour
 	cargo clippy --locked --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items
 	$(CARGO_DENY) --locked check --hide-inclusion-graph bans licenses sources
+	cargo metadata --quiet --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 	cargo test --locked --quiet --test manifests -- accepted:: chart:: elsewhere::
 
 $(CARGO_DENY):

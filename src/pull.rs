@@ -40,6 +40,7 @@ pub mod transfer;
 pub mod tree;
 pub mod unpack;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -174,7 +175,7 @@ impl<'a> Puller<'a> {
         watch: &dyn Fn(Event<'_>),
     ) -> Result<Inspection, Failure> {
         let repository = self.repository(reference)?;
-        let work = async {
+        let work = async |watch: &dyn Fn(Event<'_>)| {
             let found = artifact::resolve(&repository, reference, watch).await?;
             let config = &found.manifest.config;
             let is_readable =
@@ -187,7 +188,7 @@ impl<'a> Puller<'a> {
             };
             Ok(Inspection::of(&found, config.as_ref()))
         };
-        self.in_time(work).await
+        self.in_time(watch, work).await
     }
 
     async fn pull_one(
@@ -197,9 +198,10 @@ impl<'a> Puller<'a> {
         watch: &dyn Fn(Event<'_>),
     ) -> Result<Pulled, Failure> {
         let repository = self.repository(&wanted.reference)?;
-        let (digest, package, blobs) = self
-            .in_time(self.download(&repository, wanted, destination, watch))
-            .await?;
+        let work = async |watch: &dyn Fn(Event<'_>)| {
+            self.download(&repository, wanted, destination, watch).await
+        };
+        let (digest, package, blobs) = self.in_time(watch, work).await?;
         watch(Event::Unpacking);
         let _turn = self.unpackings.acquire().await;
         let (name, destination) = (wanted.name.clone(), destination.clone());
@@ -274,13 +276,26 @@ impl<'a> Puller<'a> {
         )
     }
 
+    /// Does `work` within the time limit, and remembers what it had to try again.
     async fn in_time<T>(
         &self,
-        work: impl Future<Output = Result<T, Failure>>,
+        watch: &dyn Fn(Event<'_>),
+        work: impl AsyncFnOnce(&dyn Fn(Event<'_>)) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let limit = self.time.limit;
-        let done = timeout_at(self.time.end, work).await;
-        done.unwrap_or(Err(Failure::TimedOut { limit }))
+        let last = RefCell::new(None);
+        let remember = |event: Event<'_>| {
+            if let Event::Waiting(failure, _) = &event {
+                last.replace(Some(failure.to_string()));
+            }
+            watch(event);
+        };
+        let done = timeout_at(self.time.end, work(&remember)).await;
+        done.unwrap_or_else(|_| {
+            Err(Failure::TimedOut {
+                limit: self.time.limit,
+                last: last.take(),
+            })
+        })
     }
 }
 

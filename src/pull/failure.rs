@@ -101,10 +101,12 @@ pub enum Failure {
         tries: u32,
     },
     /// The time limit is over.
-    #[error("it was not there after {} s; if it is large, raise --timeout", limit.as_secs())]
+    #[error("it was not there after {} s{}; if it is large, raise --timeout", limit.as_secs(), Before(last.as_deref()))]
     TimedOut {
         /// The limit.
         limit: Duration,
+        /// What was tried again before, if anything was.
+        last: Option<String>,
     },
     /// The certificate is not trusted.
     #[error(
@@ -170,6 +172,18 @@ impl Display for Tried {
         match self.0 {
             0 | 1 => Ok(()),
             tries => write!(formatter, ", tried {tries} times"),
+        }
+    }
+}
+
+/// What went wrong before, if anything did.
+struct Before<'a>(Option<&'a str>);
+
+impl Display for Before<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(last) => write!(formatter, "; before that, {last}"),
         }
     }
 }

@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_of_no_use_is_not_tried_again() {
         let limit = Duration::from_secs(1);
-        let end = Problem::Final(Failure::TimedOut { limit });
+        let end = Problem::Final(Failure::TimedOut { limit, last: None });
         assert!(tries(1000).failed(end, Instant::now()).is_err());
     }
 

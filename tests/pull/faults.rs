@@ -189,7 +189,7 @@ fn another_range_than_was_asked_for_is_not_taken() {
         }
     });
     let done = Run::web(&server.host()).arg("--timeout").arg("3").done();
-    done.failed(6, "tried");
+    done.gave_up("tried");
 }
 
 #[test]
@@ -215,8 +215,7 @@ fn silence_that_lasts_ends_with_the_time_limit() {
     for end in [End::Silent(0), End::Silent(1000)] {
         let server = failing(usize::MAX, move |_, reply| reply.end(end));
         let done = Run::web(&server.host()).arg("--timeout").arg("4").done();
-        assert!(matches!(done.code, 6 | 8), "{}", done.stderr);
-        assert!(done.files.is_empty());
+        done.gave_up("was silent for 1.0 s");
         assert!(done.took < Duration::from_secs(10), "{:?}", done.took);
     }
 }
@@ -233,7 +232,7 @@ fn a_trickle_ends_with_the_time_limit() {
         reply
     });
     let done = Run::web(&server.host()).arg("--timeout").arg("3").done();
-    assert!(matches!(done.code, 6 | 8), "{}", done.stderr);
+    done.gave_up("");
     assert!(done.took < Duration::from_secs(10), "{:?}", done.took);
 }
 
@@ -244,7 +243,7 @@ fn a_registry_that_comes_later_is_waited_for() {
     let host = listener.local_addr().unwrap().to_string();
     drop(listener);
     let done = Run::web(&host).arg("--timeout").arg("2").done();
-    done.failed(6, "tried");
+    done.gave_up("Connection refused");
     assert!(done.stderr.contains("again in"), "{}", done.stderr);
 }
 

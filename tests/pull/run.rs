@@ -222,6 +222,12 @@ impl Done {
         );
         assert_eq!(format!("error: {}", self.last_words.trim_end()), last);
     }
+
+    /// The same for what was tried until that was often enough, or the time was over.
+    pub fn gave_up(&self, words: &str) {
+        let code = if self.code == 8 { 8 } else { 6 };
+        self.failed(code, words);
+    }
 }
 
 /// A docker configuration with one password.
