@@ -8,7 +8,8 @@ use crate::artifact::{Artifact, manifest};
 use crate::run::{Run, basic, password};
 use crate::server::{End, Reply, Request, Server};
 use crate::signatures::serve;
-use crate::signer::{Signed, Signer};
+use crate::signed::Signed;
+use crate::signer::Signer;
 
 /// Whether a request is for a signature, or for the list of them.
 fn is_for_signature(signed: &Signed, request: &Request) -> bool {
