@@ -231,6 +231,8 @@ pub struct Keys {
     pub inject: String,
     /// Annotation on a Pod or a team: the delivery mode.
     pub delivery: String,
+    /// Annotation on a team: the `ConfigMap` with the public keys of which one must have signed its OCI skills.
+    pub verify_key: String,
     /// Annotation: the container that gets the skills.
     pub container: String,
     /// Annotation: what was injected, written by us and never read for a decision.
@@ -258,6 +260,7 @@ impl Keys {
             role: key("role"),
             inject: key("inject"),
             delivery: key("skill-delivery"),
+            verify_key: key("skill-verify-key"),
             container: key("skill-container"),
             skills: key("skills"),
         }

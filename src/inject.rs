@@ -20,6 +20,7 @@ pub mod reason;
 pub mod registry;
 pub mod settings;
 pub mod target;
+pub mod verify_key;
 pub mod version;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ use plan::{Kept, Planned, Planner, existing_volume};
 use pod::Pod;
 use puller::Pullers;
 use settings::Means;
+use verify_key::VerifyKey;
 
 pub use fresh::Fresh;
 pub use naming::is_skills_puller;
@@ -116,6 +118,8 @@ pub fn inject(
     }
     let agent = target.agent(team, keys)?;
     let delivery = Delivery::choose(pod, team, keys, settings.delivery)?;
+    let verify_key = VerifyKey::of_team(team, keys)?;
+    let verify_key = verify_key.as_ref();
     let index = target::container(pod, keys)?;
     let Some(container) = pod.containers().get(index) else {
         return Err(Reason::NoContainers);
@@ -126,17 +130,9 @@ pub fn inject(
         agent: container,
         settings,
         delivery,
+        verify_key,
     };
-    let mut names = Names::default();
-    let mut skills = Vec::new();
-    for skill in agent.skills() {
-        let skill = skill.as_ref().map_err(|problem| Reason::InvalidSkill {
-            team: team.name.to_string(),
-            agent: agent.name.to_string(),
-            problem: problem.clone(),
-        })?;
-        skills.push(planner.plan(skill, &mut names)?);
-    }
+    let skills = plan_all(&planner, team, agent)?;
     let pulls: Vec<_> = skills
         .iter()
         .filter_map(|skill| skill.pull.as_ref())
@@ -149,7 +145,14 @@ pub fn inject(
     if !pulls.is_empty() {
         let means = settings.means(delivery, server)?;
         pull_secrets = pull_secrets_of(team)?;
-        let pullers = Pullers::new(pod, container, &settings.puller, &pull_secrets, server);
+        let pullers = Pullers::new(
+            pod,
+            container,
+            &settings.puller,
+            &pull_secrets,
+            verify_key,
+            server,
+        );
         let shared;
         (init_containers, shared) = match means {
             Means::Oras => {
@@ -196,8 +199,26 @@ pub fn inject(
             .filter(|skill| !skill.is_complete())
             .map(|skill| skill.skill.name.to_string())
             .collect(),
-        warnings: warnings(pod, team, delivery, &skills),
+        warnings: warnings(pod, team, delivery, &skills, keys),
     })
+}
+
+/// Plans every skill of an agent.
+fn plan_all<'t>(
+    planner: &Planner<'_, '_>,
+    team: &Team,
+    agent: &'t Agent,
+) -> Result<Vec<Planned<'t>>, Reason> {
+    let mut names = Names::default();
+    let plans = agent.skills().map(|skill| {
+        let skill = skill.as_ref().map_err(|problem| Reason::InvalidSkill {
+            team: team.name.to_string(),
+            agent: agent.name.to_string(),
+            problem: problem.clone(),
+        })?;
+        planner.plan(skill, &mut names)
+    });
+    plans.collect()
 }
 
 /// The skill that each init container of ours pulls, by the container's name.
@@ -287,7 +308,13 @@ fn record(
     }
 }
 
-fn warnings(pod: &Pod<'_>, team: &Team, delivery: Delivery, skills: &[Planned<'_>]) -> Vec<String> {
+fn warnings(
+    pod: &Pod<'_>,
+    team: &Team,
+    delivery: Delivery,
+    skills: &[Planned<'_>],
+    keys: &Keys,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     for skill in skills {
         let name = &skill.skill.name;
@@ -320,6 +347,12 @@ fn warnings(pod: &Pod<'_>, team: &Team, delivery: Delivery, skills: &[Planned<'_
         ));
     }
     let pulls_itself = delivery != Delivery::Image && pulled().next().is_some();
+    if pod.annotation(&keys.verify_key).is_some() {
+        let key = &keys.verify_key;
+        warnings.push(format!(
+            "the annotation {key} of the Pod is not read: it counts on an AgentTeam"
+        ));
+    }
     if pod.spec.host_network == Some(true) && pulls_itself {
         warnings.push(
             "hostNetwork: the skill pullers reach what the node reaches, its metadata service too"

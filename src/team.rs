@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::api::Keys;
 use crate::condition::Reported;
 use crate::names::Shown;
 use crate::skill::{InvalidSkill, ObjectName, Skill};
@@ -28,6 +29,8 @@ pub struct Team {
     pub deleting: bool,
     /// The delivery mode that the team's annotation asks for, as it was written.
     pub delivery: Option<Box<str>>,
+    /// The `ConfigMap` that the team's annotation names for the keys of its skills, as it was written.
+    pub verify_key: Option<Box<str>>,
     /// What the team's status says of its skills already.
     pub reported: Reported,
     /// The Secrets of `spec.imagePullSecrets`, in order and without duplicates.
@@ -117,6 +120,8 @@ pub struct Identity {
     pub deleting: bool,
     /// The value of the delivery annotation.
     pub delivery: Option<String>,
+    /// The value of the annotation that names the keys.
+    pub verify_key: Option<String>,
     /// What `status.conditions` says of the team's skills.
     pub reported: Reported,
 }
@@ -124,14 +129,16 @@ pub struct Identity {
 impl Identity {
     /// Reads it from an object's `metadata`; what is not there is empty.
     #[must_use]
-    pub fn of(metadata: &Value, delivery_key: &str) -> Self {
+    pub fn of(metadata: &Value, keys: &Keys) -> Self {
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+        let annotation = |key: &str| metadata["annotations"].get(key).and_then(text);
         Self {
             namespace: text(&metadata["namespace"]).unwrap_or_default(),
             name: text(&metadata["name"]).unwrap_or_default(),
             generation: metadata["generation"].as_i64().unwrap_or_default(),
             deleting: !metadata["deletionTimestamp"].is_null(),
-            delivery: metadata["annotations"].get(delivery_key).and_then(text),
+            delivery: annotation(&keys.delivery),
+            verify_key: annotation(&keys.verify_key),
             reported: Reported::default(),
         }
     }
@@ -160,6 +167,7 @@ impl Team {
             generation: identity.generation,
             deleting: identity.deleting,
             delivery: identity.delivery.map(Into::into),
+            verify_key: identity.verify_key.map(Into::into),
             reported: identity.reported,
             pull_secrets: parts.pull_secrets,
             repeated_secrets: parts.repeated_secrets,

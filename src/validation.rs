@@ -12,6 +12,7 @@ use strum::{IntoStaticStr, VariantNames};
 use thiserror::Error;
 
 use crate::inject::delivery::Delivery;
+use crate::inject::verify_key::VerifyKey;
 use crate::inject::{ServerVersion, Settings};
 use crate::names::Shown;
 use crate::team::Team;
@@ -40,13 +41,17 @@ impl Judgement {
     }
 }
 
-/// Everything that is wrong with `team`: its annotation, then its spec.
+/// Everything that is wrong with `team`: its annotations, then its spec.
 #[must_use]
 pub fn problems(team: &Team, settings: &Settings) -> Vec<String> {
-    let delivery = Delivery::of_team(team, &settings.keys).err();
-    let mut problems: Vec<_> = delivery
-        .map(|reason| reason.to_string())
+    let annotations = [
+        Delivery::of_team(team, &settings.keys).err(),
+        VerifyKey::of_team(team, &settings.keys).err(),
+    ];
+    let mut problems: Vec<_> = annotations
         .into_iter()
+        .flatten()
+        .map(|reason| reason.to_string())
         .collect();
     problems.extend(team.problems());
     problems
@@ -161,5 +166,27 @@ mod tests {
             ]
         );
         assert_eq!(judge("oras"), ["spec.lead is not an object"]);
+    }
+
+    #[test]
+    fn an_annotation_that_names_no_config_map_is_a_problem() {
+        let judge = |verify_key: &str| {
+            let identity = Identity {
+                name: "t".into(),
+                verify_key: Some(verify_key.into()),
+                ..Identity::default()
+            };
+            let team = Team::read(identity, &json!({"lead": {}}));
+            problems(&team, &Settings::new(&Group::default()))
+        };
+        for bad in ["", "Signers", "a/b", "a b", "-"] {
+            assert_eq!(
+                judge(bad),
+                [format!(
+                    "the annotation kagents.dev/skill-verify-key of AgentTeam t says {bad:?}, which is not the name of a ConfigMap; name the one that has the public key as cosign.pub"
+                )]
+            );
+        }
+        assert!(judge("skill-signers").is_empty());
     }
 }

@@ -20,14 +20,23 @@ use agentteam_webhook::inject::{
     Fresh, Injection, Reason, ServerVersion, Settings, Target, inject,
 };
 use agentteam_webhook::json::reader::Reader;
+use agentteam_webhook::skill::Source;
 use agentteam_webhook::team::{Identity, Team};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+/// Where a puller finds the keys that are asked for.
+const KEY_FILE: &str = "/etc/agentteam-webhook/verify-key/signers/cosign.pub";
+
 /// A team whose agents have every mixture of skills.
 fn team() -> Team {
+    team_asking(None)
+}
+
+/// The same, asking for signatures by the keys in a `ConfigMap`.
+fn team_asking(verify_key: Option<&str>) -> Team {
     let long = "x".repeat(63);
     let spec = json!({
         "imagePullSecrets": [{"name": "first"}, {"name": "second"}],
@@ -50,6 +59,7 @@ fn team() -> Team {
             namespace: "ns".into(),
             name: "team".into(),
             generation: 7,
+            verify_key: verify_key.map(Into::into),
             ..Identity::default()
         },
         &spec,
@@ -135,6 +145,7 @@ fn container(names: Vec<&'static str>) -> impl Strategy<Value = Value> {
             "web=other:2",
             "auth=x",
             "web",
+            KEY_FILE,
         ])),
         prop::option::weighted(0.3, unknown()),
     )
@@ -142,7 +153,14 @@ fn container(names: Vec<&'static str>) -> impl Strategy<Value = Value> {
             let mut fields = vec![("name", json!(name)), ("image", json!("image:1"))];
             fields.extend(policy.map(|policy| ("restartPolicy", json!(policy))));
             fields.extend(user.map(|user| ("securityContext", json!({"runAsUser": user}))));
-            fields.extend(word.map(|word| ("args", json!(["--skill", word]))));
+            fields.extend(word.map(|word| {
+                let flag = if word == KEY_FILE {
+                    "--verify-key"
+                } else {
+                    "--skill"
+                };
+                ("args", json!([flag, word]))
+            }));
             fields.extend(mounts.map(|mounts| ("volumeMounts", mounts)));
             object(fields, future)
         })
@@ -170,6 +188,7 @@ fn volume() -> impl Strategy<Value = Value> {
         "skill-shared",
         "skill-auth",
         "pull-skills-tmp",
+        "pull-skills-key",
     ]);
     let source = select(vec![
         ("emptyDir", json!({})),
@@ -230,11 +249,12 @@ prop_compose! {
 
 /// What the product makes of a Pod; nothing where the Pod names no team.
 fn injected(pod: &Value, delivery: Delivery) -> Option<Result<Injection, Reason>> {
-    injected_as(pod, delivery).map(|made| made.map(|(injection, _)| injection))
+    injected_by(&team(), pod, delivery).map(|made| made.map(|(injection, _)| injection))
 }
 
-/// The same, and all that decided about it where the Pod had nothing of ours.
-fn injected_as(
+/// The same by another team, and all that decided about it where the Pod had nothing of ours.
+fn injected_by(
+    team: &Team,
     pod: &Value,
     delivery: Delivery,
 ) -> Option<Result<(Injection, Option<Fresh>), Reason>> {
@@ -257,8 +277,8 @@ fn injected_as(
         major: 1,
         minor: 36,
     });
-    let fresh = Fresh::of(&pod, &target, &team(), &settings, server);
-    let injection = inject(&pod, &target, &team(), &settings, server);
+    let fresh = Fresh::of(&pod, &target, team, &settings, server);
+    let injection = inject(&pod, &target, team, &settings, server);
     Some(injection.map(|injection| (injection, fresh)))
 }
 
@@ -321,12 +341,28 @@ proptest! {
     #[test]
     fn what_is_said_to_decide_about_a_pod_decides_alone(pod in pod(), delivery in delivery()) {
         static MADE: LazyLock<Mutex<HashMap<Fresh, Injection>>> = LazyLock::new(<_>::default);
-        let Some(Ok((injection, Some(fresh)))) = injected_as(&pod, delivery) else { return Ok(()) };
+        let Some(Ok((injection, Some(fresh)))) = injected_by(&team(), &pod, delivery) else { return Ok(()) };
         let mut made = MADE.lock().unwrap();
         let before = made.entry(fresh).or_insert_with(|| injection.clone());
         prop_assert_eq!(&before.patch, &injection.patch);
         prop_assert_eq!(&before.warnings, &injection.warnings);
         prop_assert_eq!((&before.agent, &before.skills), (&injection.agent, &injection.skills));
+    }
+
+    #[test]
+    fn where_signatures_are_asked_for_nothing_comes_without(pod in pod(), delivery in delivery()) {
+        let team = team_asking(Some("signers"));
+        let Some(Ok((injection, _))) = injected_by(&team, &pod, delivery) else { return Ok(()) };
+        let mut made = pod.clone();
+        injection.patch.apply(&mut made).expect("the patch applies");
+        let agent = team.agent(&injection.agent).unwrap();
+        for skill in agent.skills().flatten() {
+            if let Source::Oci(reference) = &skill.source {
+                prop_assert!(is_checked(&made, skill.name.as_str(), reference.as_str()), "{}", skill.name);
+            }
+        }
+        let again = injected_by(&team, &made, delivery).expect("it names a team").expect("and is allowed again");
+        prop_assert!(again.0.patch.is_empty(), "{:?}", again.0.patch);
     }
 
     #[test]
@@ -392,6 +428,42 @@ fn complete(pod: &Value, injection: &Injection) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// Whether exactly one container of our image pulls the skill, and looks for signatures by the team's keys.
+fn is_checked(pod: &Value, skill: &str, reference: &str) -> bool {
+    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let named =
+        |list: &Value, name: &str| items(list).into_iter().find(|item| item["name"] == name);
+    let prefix = format!("{skill}=");
+    let pullers: Vec<_> = items(&pod["spec"]["initContainers"])
+        .into_iter()
+        .map(|container| {
+            let words = [items(&container["command"]), items(&container["args"])].concat();
+            let words = words
+                .into_iter()
+                .map(|word| word.as_str().unwrap().to_owned());
+            (words.collect::<Vec<_>>(), container)
+        })
+        .filter(|(words, container)| {
+            let name = container["name"].as_str().unwrap();
+            let pulls = words.iter().any(|word| word.starts_with(&prefix));
+            name == format!("pull-skill-{skill}") || name.starts_with("pull-skills") && pulls
+        })
+        .collect();
+    let [(words, puller)] = pullers.as_slice() else {
+        return false;
+    };
+    let keys = named(&pod["spec"]["volumes"], "pull-skills-key").unwrap_or_default();
+    let mount = named(&puller["volumeMounts"], "pull-skills-key").unwrap_or_default();
+    puller["image"] == "ghcr.io/x/webhook:v1"
+        && words.contains(&format!("{skill}={reference}"))
+        && words
+            .windows(2)
+            .filter(|pair| pair[0] == "--verify-key")
+            .eq([["--verify-key", KEY_FILE]])
+        && mount["mountPath"] == "/etc/agentteam-webhook/verify-key/signers"
+        && keys["configMap"]["name"] == "signers"
 }
 
 fn cases() -> u32 {

@@ -296,11 +296,12 @@ fn keys() -> BTreeSet<String> {
         role,
         inject,
         delivery,
+        verify_key,
         container,
         skills,
     } = Keys::of(&Group::default());
     let existing = [
-        agent_team, team, agent, role, inject, delivery, container, skills,
+        agent_team, team, agent, role, inject, delivery, verify_key, container, skills,
     ];
     existing
         .iter()

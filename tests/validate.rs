@@ -163,6 +163,18 @@ async fn only_what_changes_for_the_worse_or_stays_bad_is_refused() {
         response["status"]["message"],
         "InvalidTeam: the annotation kagents.dev/skill-delivery of AgentTeam t says \"pigeon\", which is not a delivery mode; it must be oras, puller or image"
     );
+    let asking = |value: &str| {
+        let mut team = good.clone();
+        team["metadata"]["annotations"] = json!({"kagents.dev/skill-verify-key": value});
+        team
+    };
+    assert!(!is_refused(&app, &review("UPDATE", &asking("skill-signers"), &good)).await);
+    assert!(!is_refused(&app, &review("UPDATE", &asking("a/b"), &asking("a/b"))).await);
+    let response = ask(&app, &review("UPDATE", &asking("a/b"), &good)).await;
+    assert_eq!(
+        response["status"]["message"],
+        "InvalidTeam: the annotation kagents.dev/skill-verify-key of AgentTeam t says \"a/b\", which is not the name of a ConfigMap; name the one that has the public key as cosign.pub"
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use agentteam_webhook::admission::{Decision, Prepared, Request};
-use agentteam_webhook::api::Group;
+use agentteam_webhook::api::{Group, Keys};
 use agentteam_webhook::inject::{Settings, Target, inject};
 use agentteam_webhook::team::{Identity, Team};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ pub fn with_skills(name: &str, skills: &[Value]) -> Value {
 
 /// Reads a team as the webhook does.
 pub fn read(team: &Value) -> Team {
-    let identity = Identity::of(&team["metadata"], "kagents.dev/skill-delivery");
+    let identity = Identity::of(&team["metadata"], &Keys::of(&Group::default()));
     Team::read(identity, &team["spec"])
 }
 

@@ -14,7 +14,7 @@ impl Request<'_> {
     /// The team of `group` that is created or changed, if that is what the request is about and there is anything to
     /// judge.
     ///
-    /// There is nothing where neither the `spec` nor the annotation that is read changes, and nothing in a team that
+    /// There is nothing where neither the `spec` nor an annotation that is read changes, and nothing in a team that
     /// is being deleted: what is bad already must not be in the way of those who label it, report on it or end it.
     ///
     /// # Errors
@@ -40,8 +40,8 @@ impl Request<'_> {
         if kind != KIND {
             return Err(unreadable(format!("its kind is {}", Shown(kind))));
         }
-        let delivery_key = &Keys::of(group).delivery;
-        let identity = Identity::of(&object["metadata"], delivery_key);
+        let keys = &Keys::of(group);
+        let identity = Identity::of(&object["metadata"], keys);
         if !identity.namespace.is_empty() && identity.namespace != self.namespace() {
             return Err(Refusal::NamespaceMismatch {
                 team: identity.namespace,
@@ -49,8 +49,10 @@ impl Request<'_> {
             });
         }
         let is_unchanged = |old: &Value| {
-            let before = Identity::of(&old["metadata"], delivery_key);
-            old["spec"] == object["spec"] && before.delivery == identity.delivery
+            let before = Identity::of(&old["metadata"], keys);
+            old["spec"] == object["spec"]
+                && before.delivery == identity.delivery
+                && before.verify_key == identity.verify_key
         };
         let old = self.old_object;
         let old: Option<Value> = old.and_then(|old| serde_json::from_str(old).ok());

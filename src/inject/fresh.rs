@@ -61,6 +61,7 @@ impl Fresh {
             .map(|mount| normalized(&mount.mount_path));
         let has_ours = pod.is_windows()
             || pod.annotation(&keys.skills).is_some()
+            || pod.annotation(&keys.verify_key).is_some()
             || names.any(|name| is_of_ours(name))
             || containers.any(|container| is_of_ours(&container.name))
             || mounts.any(|path| is_at_or_below(&path, SKILLS_PATH))

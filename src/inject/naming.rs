@@ -18,6 +18,9 @@ pub(super) const NO_TOKEN_VOLUME: &str = "pull-skills-no-token";
 /// The volume with certificates of more authorities.
 pub(super) const CA_VOLUME: &str = "pull-skills-ca";
 
+/// The volume with the keys that skills must be signed with.
+pub(super) const KEY_VOLUME: &str = "pull-skills-key";
+
 /// The init container that pulls all skills. No skill's own puller has this name: those go on with `-`.
 const SKILLS_PULLER: &str = "pull-skills";
 

@@ -10,6 +10,7 @@ use super::naming::{Names, is_skills_puller};
 use super::pod::{Container, Pod};
 use super::reason::Reason;
 use super::settings::{ImageName, Settings};
+use super::verify_key::VerifyKey;
 use crate::skill::{ObjectName, Reference, Skill, SkillName, Source};
 
 /// Where the skills of an agent are mounted.
@@ -52,6 +53,16 @@ pub(super) struct Planner<'p, 'a> {
     pub(super) settings: &'p Settings,
     /// How those OCI skills are delivered that the Pod lacks.
     pub(super) delivery: Delivery,
+    /// Where OCI skills must be signed.
+    pub(super) verify_key: Option<&'p VerifyKey<'p>>,
+}
+
+/// An init container of the Pod that pulls a skill already.
+struct InPlace<'p, 'a> {
+    container: &'p Container<'a>,
+    delivery: Delivery,
+    /// Where it is not what we would have added.
+    kept: Option<Kept>,
 }
 
 impl Planned<'_> {
@@ -130,14 +141,21 @@ impl Planner<'_, '_> {
     fn oci<'s>(&self, mut planned: Planned<'s>, pull: Pull<'s>) -> Result<Planned<'s>, Reason> {
         let found = self.pod.volume(&pull.volume);
         if let Some(found) = found.filter(|found| &*found.kind == "image") {
+            if let Some(key) = self.verify_key {
+                return Err(key.not_by(&format!("volume {}", pull.volume)));
+            }
             planned.delivery = Some(Delivery::Image);
             if found.image.as_deref() != Some(pull.reference.as_str()) {
                 planned.kept = Some(Kept::Image(pull.volume));
             }
             return Ok(planned);
         }
-        let in_place = self.puller_in_place(&pull);
-        let delivery = in_place.as_ref().map_or(self.delivery, |found| found.0);
+        if let Some(key) = self.verify_key {
+            self.check_pullers(key, &pull)?;
+        }
+        let in_place = self.pullers_in_place(&pull).next();
+        let in_place_by = in_place.as_ref().map(|found| found.delivery);
+        let delivery = in_place_by.unwrap_or(self.delivery);
         planned.delivery = Some(delivery);
         let (kind, source) = match delivery {
             Delivery::Image => ("image", image(pull.reference)),
@@ -149,8 +167,8 @@ impl Planner<'_, '_> {
         if existing_volume(self.pod, &pull.volume, kind)?.is_none() {
             planned.volume = Some(json!({"name": pull.volume, (kind): source}));
         }
-        if let Some((_, kept)) = in_place {
-            planned.kept = kept;
+        if let Some(found) = in_place {
+            planned.kept = found.kept;
         } else {
             let registries = &self.settings.registries;
             registries.check(pull.skill, pull.reference)?;
@@ -159,31 +177,52 @@ impl Planner<'_, '_> {
         Ok(planned)
     }
 
-    /// The init container of the Pod that pulls the skill, if there is one: of which mode it is, and whether it is not
-    /// what we would have added.
-    fn puller_in_place(&self, pull: &Pull<'_>) -> Option<(Delivery, Option<Kept>)> {
+    /// Checks that whatever pulls the skill asks for a signature.
+    fn check_pullers(&self, key: &VerifyKey<'_>, pull: &Pull<'_>) -> Result<(), Reason> {
+        key.check_volume(self.pod)?;
+        let mut in_place = self.pullers_in_place(pull).peekable();
+        if in_place.peek().is_none() {
+            return key.check_delivery(self.delivery);
+        }
+        in_place.try_for_each(|found| match found {
+            InPlace {
+                container,
+                delivery: Delivery::Puller,
+                kept: None,
+            } => key.check_puller(container),
+            other => Err(key.not_by(&format!("init container {}", &*other.container.name))),
+        })
+    }
+
+    /// The init containers of the Pod that pull the skill.
+    fn pullers_in_place<'s>(&'s self, pull: &Pull<'_>) -> impl Iterator<Item = InPlace<'s, 's>> {
         let settings = &self.settings.puller;
-        let kept = |container: &Container<'_>, is_ours: bool| {
-            (!is_ours).then(|| Kept::Puller(container.name.to_string()))
+        let found = |container, delivery, is_ours: bool| InPlace {
+            container,
+            delivery,
+            kept: (!is_ours).then(|| Kept::Puller(container.name.to_string())),
         };
         let wanted = pull.reference.as_str();
-        self.pod.init_containers().iter().find_map(|container| {
-            let image = container.image.as_deref();
-            if *container.name == pull.container {
-                let is_ours = image == Some(settings.image.as_str())
-                    && container.words().any(|word| word == wanted);
-                return Some((Delivery::Oras, kept(container, is_ours)));
-            }
-            if !is_skills_puller(&container.name) {
-                return None;
-            }
-            let pulled = container
-                .words()
-                .find_map(|word| word.strip_prefix(pull.skill.as_str())?.strip_prefix('='))?;
-            let ours = settings.webhook_image.as_ref().map(ImageName::as_str);
-            let is_ours = image == ours && pulled == wanted;
-            Some((Delivery::Puller, kept(container, is_ours)))
-        })
+        self.pod
+            .init_containers()
+            .iter()
+            .filter_map(move |container| {
+                let image = container.image.as_deref();
+                if *container.name == pull.container {
+                    let is_ours = image == Some(settings.image.as_str())
+                        && container.words().any(|word| word == wanted);
+                    return Some(found(container, Delivery::Oras, is_ours));
+                }
+                if !is_skills_puller(&container.name) {
+                    return None;
+                }
+                let pulled = container
+                    .words()
+                    .find_map(|word| word.strip_prefix(pull.skill.as_str())?.strip_prefix('='))?;
+                let ours = settings.webhook_image.as_ref().map(ImageName::as_str);
+                let is_ours = image == ours && pulled == wanted;
+                Some(found(container, Delivery::Puller, is_ours))
+            })
     }
 }
 

@@ -134,6 +134,15 @@ pub struct Named<'a> {
     pub name: Option<Str<'a>>,
 }
 
+/// `volumes[].configMap`
+#[derive(Debug, Default, Deserialize)]
+struct ConfigMapSource<'a> {
+    #[serde(borrow, default)]
+    name: Option<Str<'a>>,
+    #[serde(default)]
+    items: Option<IgnoredAny>,
+}
+
 /// `volumes[].image`
 #[derive(Debug, Default, Deserialize)]
 struct ImageSource<'a> {
@@ -150,6 +159,8 @@ pub struct Volume<'a> {
     pub kind: Str<'a>,
     /// The name of the `ConfigMap`, when the source is one.
     pub config_map: Option<Str<'a>>,
+    /// Whether the source says which keys of the `ConfigMap` become which files.
+    pub has_items: bool,
     /// The reference of the OCI image, when the source is one.
     pub image: Option<Str<'a>>,
 }
@@ -344,10 +355,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
                     match &*key {
                         "name" => volume.name = map.next_value()?,
                         "configMap" => {
-                            let source: Option<Named<'de>> = map.next_value()?;
+                            let source: Option<ConfigMapSource<'de>> = map.next_value()?;
                             if let Some(source) = source {
                                 volume.kind = key;
                                 volume.config_map = source.name;
+                                volume.has_items = source.items.is_some();
                             }
                         }
                         "image" => {
@@ -423,7 +435,8 @@ mod tests {
     fn a_volume_is_known_by_the_kind_of_its_source() {
         let pod = pod(r#"{"spec": {"volumes": [
             {"name": "a", "emptyDir": {}}, {"configMap": {"name": "c"}, "name": "b"}, {"name": "d", "emptyDir": null, "futureKind": {"x": [1]}}, {"name": "e"},
-            {"name": "f", "image": {"pullPolicy": "Always", "reference": "x/y:1"}}
+            {"name": "f", "image": {"pullPolicy": "Always", "reference": "x/y:1"}},
+            {"name": "g", "configMap": {"items": [{"key": "k", "path": "p"}], "name": "c"}}
         ]}}"#);
         let kinds: Vec<_> = pod
             .spec
@@ -432,8 +445,20 @@ mod tests {
             .flatten()
             .map(|volume| &*volume.kind)
             .collect();
-        assert_eq!(kinds, ["emptyDir", "configMap", "futureKind", "", "image"]);
+        assert_eq!(
+            kinds,
+            [
+                "emptyDir",
+                "configMap",
+                "futureKind",
+                "",
+                "image",
+                "configMap"
+            ]
+        );
         assert_eq!(pod.volume("b").unwrap().config_map.as_deref(), Some("c"));
+        let with_items = ["b", "g"].map(|name| pod.volume(name).unwrap().has_items);
+        assert_eq!(with_items, [false, true]);
         assert_eq!(pod.volume("f").unwrap().image.as_deref(), Some("x/y:1"));
     }
 }

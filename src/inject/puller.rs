@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::naming::{
-    AUTH_VOLUME, CA_VOLUME, NO_TOKEN_VOLUME, TEMPORARY_VOLUME, free_skills_puller,
+    AUTH_VOLUME, CA_VOLUME, KEY_VOLUME, NO_TOKEN_VOLUME, TEMPORARY_VOLUME, free_skills_puller,
 };
 use super::plan::Pull;
 use super::pod::{Container, Pod};
 use super::settings::{ImageName, PlainHttpHost, PullerSettings, Quantity};
+use super::verify_key::{FLAG, VerifyKey};
 use super::version::ServerVersion;
 use crate::skill::ObjectName;
 
@@ -36,6 +37,7 @@ pub(super) struct SharedVolume {
 pub(super) struct Pullers<'a> {
     settings: &'a PullerSettings,
     pull_secrets: &'a [&'a ObjectName],
+    verify_key: Option<&'a VerifyKey<'a>>,
     user: i64,
     restart: bool,
 }
@@ -46,12 +48,14 @@ impl<'a> Pullers<'a> {
         agent: &Container<'_>,
         settings: &'a PullerSettings,
         pull_secrets: &'a [&'a ObjectName],
+        verify_key: Option<&'a VerifyKey<'a>>,
         server: Option<ServerVersion>,
     ) -> Self {
         let never = pod.spec.restart_policy.as_deref() == Some("Never");
         Self {
             settings,
             pull_secrets,
+            verify_key,
             user: user(pod, agent),
             // Without it, one failed pull would fail such a Pod for good.
             restart: never && server.is_some_and(ServerVersion::restarts_init_containers),
@@ -100,6 +104,14 @@ impl<'a> Pullers<'a> {
                 json!({"name": name.as_str()}),
             ));
         }
+        if let Some(key) = self.verify_key {
+            // Where it is missing, the puller fails and says so, and the team with it; a Pod that waits for it says nothing.
+            volumes.push(volume(
+                KEY_VOLUME,
+                "configMap",
+                json!({"name": key.config_map.as_str(), "optional": true}),
+            ));
+        }
         volumes
     }
 
@@ -130,6 +142,9 @@ impl<'a> Pullers<'a> {
         for host in self.plain_http(pulls.iter().copied()) {
             command.push("--plain-http-registry".to_owned());
             command.push(host.to_string());
+        }
+        if let Some(key) = self.verify_key {
+            command.extend([FLAG.to_owned(), key.file()]);
         }
         // By default both know the same limit.
         if self.settings.size_limit != Quantity::default() {
@@ -227,6 +242,9 @@ impl<'a> Pullers<'a> {
         }
         if self.settings.ca_config_map.is_some() {
             mounts.push(read_only(CA_VOLUME, CA_PATH));
+        }
+        if let Some(key) = self.verify_key {
+            mounts.push(read_only(KEY_VOLUME, &key.directory()));
         }
         mounts
     }

@@ -197,6 +197,35 @@ pub enum Reason {
     #[error(transparent)]
     DeliveryUnavailable(#[from] Unavailable),
 
+    /// The team names its key by something that is no name.
+    #[error(
+        "the annotation {key} of AgentTeam {team} says {}, which is not the name of a ConfigMap; name the one that has the public key as cosign.pub",
+        Shown(value)
+    )]
+    InvalidVerifyKey {
+        /// The annotation's key.
+        key: String,
+        /// The team.
+        team: String,
+        /// Its value.
+        value: String,
+    },
+
+    /// Something that does not check signatures would deliver skills that must be signed.
+    #[error(
+        "AgentTeam {team} asks by the annotation {key} for signatures to be checked, and {problem}; {remedy}"
+    )]
+    SignaturesUnchecked {
+        /// The team.
+        team: String,
+        /// The key of the annotation that asks for it.
+        key: String,
+        /// What does not check them.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
     /// The Pod has no containers.
     #[error("the Pod has no containers, so none can get skills; add one to spec.containers")]
     NoContainers,
@@ -319,6 +348,8 @@ impl Reason {
                 | Self::DigestRequired { .. }
                 | Self::UnknownDelivery { .. }
                 | Self::DeliveryUnavailable(_)
+                | Self::InvalidVerifyKey { .. }
+                | Self::SignaturesUnchecked { .. }
                 | Self::VolumeConflict { .. }
                 | Self::MountConflict { .. }
         )

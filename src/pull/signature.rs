@@ -34,6 +34,9 @@ const SIGNATURES_MAX: usize = 32;
 /// The largest claim or bundle that is read, in bytes. They have two or three thousand.
 const SIZE_MAX: u64 = 1 << 20;
 
+/// How many different problems are said.
+const PROBLEMS_MAX: usize = 4;
+
 /// The media type of a claim.
 const CLAIM: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
@@ -52,7 +55,7 @@ struct Search<'a> {
     digest: &'a Digest,
     keys: &'a Keys,
     watch: &'a dyn Fn(Event<'_>),
-    /// How many signatures were looked at.
+    /// How many signatures were met, up to the one that is too many.
     seen: usize,
     /// Why none of them holds.
     problems: BTreeSet<Problem>,
@@ -214,11 +217,8 @@ impl Search<'_> {
 
     /// Counts one more signature, unless there were enough.
     fn is_to_be_looked_at(&mut self) -> bool {
-        if self.seen == SIGNATURES_MAX {
-            return false;
-        }
         self.seen += 1;
-        true
+        self.seen <= SIGNATURES_MAX
     }
 
     /// Whether a signature holds; if not, it is kept why.
@@ -234,15 +234,18 @@ impl Search<'_> {
 
     /// Why nothing holds.
     fn outcome(&self) -> String {
-        let problems: Vec<_> = self.problems.iter().map(ToString::to_string).collect();
-        let problems = problems.join("; ");
+        let said = self.problems.iter().take(PROBLEMS_MAX);
+        let mut problems = said.map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        if self.problems.len() > PROBLEMS_MAX {
+            problems.push_str("; and others");
+        }
         match self.seen {
             0 => "it has no signature; sign it with cosign sign --key".to_owned(),
             1 => format!("it has a signature, but {problems}"),
-            SIGNATURES_MAX => {
-                format!("of its first {SIGNATURES_MAX} signatures, none holds: {problems}")
+            many if many <= SIGNATURES_MAX => {
+                format!("it has {many} signatures, and none holds: {problems}")
             }
-            many => format!("it has {many} signatures, and none holds: {problems}"),
+            _ => format!("of its first {SIGNATURES_MAX} signatures, none holds: {problems}"),
         }
     }
 }

@@ -31,7 +31,7 @@ const LOOKUPS_AT_ONCE: usize = 16;
 pub struct Live {
     client: Client,
     resource: ApiResource,
-    delivery_key: String,
+    keys: Keys,
     slots: Arc<Semaphore>,
 }
 
@@ -42,7 +42,7 @@ impl Live {
         Self {
             client,
             resource: group.resource(),
-            delivery_key: Keys::of(group).delivery,
+            keys: Keys::of(group),
             slots: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
         }
     }
@@ -63,7 +63,7 @@ impl Live {
             api.get_opt(name).await
         });
         match answer.await {
-            Ok(Ok(object)) => Ok(object.map(|object| Arc::new(team(&object, &self.delivery_key)))),
+            Ok(Ok(object)) => Ok(object.map(|object| Arc::new(team(&object, &self.keys)))),
             Ok(Err(error)) => Err(LookupFailed(said(&error))),
             Err(_) => Err(LookupFailed(format!(
                 "the API server did not answer within {LOOKUP_TIMEOUT:?}"
@@ -97,7 +97,7 @@ pub async fn watch(
     last_event: Arc<LastEvent>,
 ) {
     let resource = group.resource();
-    let delivery_key = Keys::of(&group).delivery;
+    let keys = Keys::of(&group);
     let api = Api::<DynamicObject>::all_with(client, &resource);
     let mut events = watcher(api, watcher::Config::default())
         .default_backoff()
@@ -109,7 +109,7 @@ pub async fn watch(
                 last_event.now();
                 match event {
                     Event::Init => listed = Vec::new(),
-                    Event::InitApply(object) => listed.push(team(&object, &delivery_key)),
+                    Event::InitApply(object) => listed.push(team(&object, &keys)),
                     Event::InitDone => {
                         index.replace(std::mem::take(&mut listed));
                         if sync.check().is_err() {
@@ -117,7 +117,7 @@ pub async fn watch(
                         }
                         sync.done();
                     }
-                    Event::Apply(object) => index.insert(team(&object, &delivery_key)),
+                    Event::Apply(object) => index.insert(team(&object, &keys)),
                     Event::Delete(object) => {
                         index.remove(&object.namespace().unwrap_or_default(), &object.name_any());
                     }
@@ -136,13 +136,14 @@ pub async fn watch(
 }
 
 /// Keeps of an object what this crate needs.
-fn team(object: &DynamicObject, delivery_key: &str) -> Team {
+fn team(object: &DynamicObject, keys: &Keys) -> Team {
     let identity = Identity {
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
-        delivery: object.annotations().get(delivery_key).cloned(),
+        delivery: object.annotations().get(&keys.delivery).cloned(),
+        verify_key: object.annotations().get(&keys.verify_key).cloned(),
         reported: Reported::read(
             object
                 .data

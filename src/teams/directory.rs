@@ -240,7 +240,7 @@ fn team(object: &Value, group: &Group) -> Result<Option<Team>, String> {
             object["apiVersion"]
         ));
     }
-    let mut identity = Identity::of(&object["metadata"], &Keys::of(group).delivery);
+    let mut identity = Identity::of(&object["metadata"], &Keys::of(group));
     if identity.name.is_empty() {
         return Err("the AgentTeam has no metadata.name".to_owned());
     }

@@ -89,7 +89,14 @@ fn about_delivery(
     server: Option<ServerVersion>,
 ) -> Option<String> {
     let delivery = Delivery::of_team(team, &settings.keys).ok()?;
-    let means = settings.means(delivery.unwrap_or(settings.delivery), server);
+    let delivery = delivery.unwrap_or(settings.delivery);
+    if team.verify_key.is_some() && delivery != Delivery::Puller {
+        return Some(format!(
+            "Pods with OCI skills will be denied, because the team asks for signatures to be checked, which delivery \
+             {delivery} does not do; use delivery puller"
+        ));
+    }
+    let means = settings.means(delivery, server);
     let is_oras = match means {
         Ok(means) => means == Means::Oras,
         Err(problem) => {
@@ -293,6 +300,33 @@ mod tests {
         assert_eq!(said("puller", &settings, None), "");
         assert_eq!(said("image", &settings, Some("1.35")), "");
         assert_eq!(said("oras", &settings, None), OLD_ORAS);
+    }
+
+    #[test]
+    fn a_mode_that_does_not_check_signatures_is_said_where_they_are_asked_for() {
+        let said = |delivery: Option<&str>, source: &Value, settings: &Settings| {
+            let identity = Identity {
+                delivery: delivery.map(Into::into),
+                verify_key: Some("skill-signers".into()),
+                ..Identity::default()
+            };
+            let spec = json!({"lead": {"skills": [{"name": "b", "source": source}]}});
+            warnings(&Team::read(identity, &spec), settings)
+        };
+        let denied = |delivery: &str| {
+            [format!(
+                "Pods with OCI skills will be denied, because the team asks for signatures to be checked, which delivery {delivery} does not do; use delivery puller"
+            )]
+        };
+        let mut settings = settings();
+        settings.puller.webhook_image = Some("ghcr.io/x/webhook:1".parse().unwrap());
+        let oci = json!({"oci": PINNED});
+        assert_eq!(said(None, &oci, &settings), denied("oras"));
+        assert_eq!(said(Some("image"), &oci, &settings), denied("image"));
+        assert!(said(Some("puller"), &oci, &settings).is_empty());
+        assert!(said(None, &json!({"configMap": "c"}), &settings).is_empty());
+        settings.delivery = Delivery::Puller;
+        assert!(said(None, &oci, &settings).is_empty());
     }
 
     #[test]

@@ -138,3 +138,8 @@ async fn how_to_author_skills() {
 async fn how_to_choose_a_delivery() {
     run("docs/how-to/choose-a-delivery.md").await;
 }
+
+#[tokio::test]
+async fn how_to_sign_skills() {
+    run("docs/how-to/sign-skills.md").await;
+}

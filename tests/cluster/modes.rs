@@ -127,6 +127,71 @@ async fn one_init_container_pulls_all_skills_in_a_restricted_namespace() {
     );
 }
 
+/// The team says it, and no Pod can say otherwise.
+#[tokio::test]
+async fn where_a_team_asks_for_signatures_only_pods_whose_skills_are_checked_are_let_in() {
+    let flags = ["--webhook-image", WEBHOOK_IMAGE];
+    let scene = Scene::in_namespace("mode-signed", &RESTRICTED, &flags).await;
+    let annotations =
+        json!({"kagents.dev/skill-delivery": "puller", "kagents.dev/skill-verify-key": "signers"});
+    scene.apply(&json!({"apiVersion": "kagents.dev/v1alpha1", "kind": "AgentTeam", "metadata": {"name": "t", "annotations": annotations}, "spec": skills()}));
+    let of_the_team = restricted(pod("t", "lead"));
+
+    let made = scene
+        .create_when(&of_the_team, |made| {
+            !made["spec"]["initContainers"].is_null()
+        })
+        .await;
+
+    let puller = &made["spec"]["initContainers"][0];
+    let file = "/etc/agentteam-webhook/verify-key/signers/cosign.pub";
+    let command = puller["command"].as_array().unwrap();
+    assert!(
+        command
+            .windows(2)
+            .any(|pair| pair == ["--verify-key", file]),
+        "{command:?}"
+    );
+    let mount = find(&puller["volumeMounts"], "pull-skills-key");
+    assert_eq!(
+        mount["mountPath"],
+        "/etc/agentteam-webhook/verify-key/signers"
+    );
+    assert_eq!(mount["readOnly"], true);
+    let keys = &find(&made["spec"]["volumes"], "pull-skills-key")["configMap"];
+    assert_eq!(
+        (&keys["name"], &keys["optional"]),
+        (&json!("signers"), &json!(true))
+    );
+    // What came out is let in again, with the server's own defaults in it.
+    let mut again = of_the_team.clone();
+    again["spec"] = made["spec"].clone();
+    let same = scene.create(&again).await.unwrap();
+    assert_eq!(
+        same["spec"]["initContainers"],
+        made["spec"]["initContainers"]
+    );
+
+    let asks = "SignaturesUnchecked: AgentTeam t asks by the annotation kagents.dev/skill-verify-key for signatures to be checked, and ";
+    for mode in ["oras", "image"] {
+        let mut other = restricted(by(mode));
+        other["metadata"]["annotations"]["kagents.dev/skill-verify-key"] = json!("");
+        let denied = scene.create(&other).await.unwrap_err().to_string();
+        let expected = format!("{asks}delivery {mode} does not check them; use delivery puller");
+        assert!(denied.contains(&expected), "{denied}");
+    }
+    let mut own_keys = again.clone();
+    for volume in own_keys["spec"]["volumes"].as_array_mut().unwrap() {
+        if volume["name"] == "pull-skills-key" {
+            volume["configMap"]["name"] = json!("mine");
+        }
+    }
+    let denied = scene.create(&own_keys).await.unwrap_err().to_string();
+    let expected =
+        format!("{asks}volume pull-skills-key, which is in the Pod already, has other keys");
+    assert!(denied.contains(&expected), "{denied}");
+}
+
 #[tokio::test]
 async fn an_image_is_mounted_as_a_volume_without_an_init_container() {
     let scene = Scene::in_namespace("mode-image", &RESTRICTED, &[]).await;

@@ -21,7 +21,7 @@ use std::process::Command;
 
 /// The pages that are run: on the test cluster, which has an API server and no node, and on a node with the blocks that
 /// need one.
-pub const RUN: [&str; 8] = [
+pub const RUN: [&str; 9] = [
     "README.md",
     "examples/README.md",
     "manifests/README.md",
@@ -30,6 +30,7 @@ pub const RUN: [&str; 8] = [
     "docs/how-to/label-your-own-workload.md",
     "docs/how-to/author-skills.md",
     "docs/how-to/choose-a-delivery.md",
+    "docs/how-to/sign-skills.md",
 ];
 
 /// What of the repository the commands find in their directory.

@@ -113,3 +113,8 @@ fn how_to_choose_a_delivery() {
         "docs/how-to/choose-a-delivery.md",
     );
 }
+
+#[test]
+fn how_to_sign_skills() {
+    run(&Node::shared(), "sign", "docs/how-to/sign-skills.md");
+}

@@ -26,6 +26,8 @@ mod pages;
 mod process;
 #[path = "../cluster/rig.rs"]
 mod rig;
+#[path = "../common/signer.rs"]
+mod signer;
 #[path = "../common/tools.rs"]
 mod tools;
 
@@ -40,5 +42,6 @@ mod modes;
 mod node;
 mod place;
 mod pushes;
+mod signed;
 mod skills;
 mod solo;

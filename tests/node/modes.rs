@@ -24,7 +24,7 @@ fn skills(count: usize) -> Vec<Skill> {
 
 /// A team that has `references`, one a skill, in order.
 #[track_caller]
-fn team_of(place: &Place<'_>, secrets: &[&str], references: &[String]) {
+pub fn team_of(place: &Place<'_>, secrets: &[&str], references: &[String]) {
     let names: Vec<_> = (1..=references.len())
         .map(|number| format!("skill-{number}"))
         .collect();
@@ -37,7 +37,7 @@ fn team_of(place: &Place<'_>, secrets: &[&str], references: &[String]) {
 }
 
 #[track_caller]
-fn arrived(place: &Place<'_>, pod: &str, skills: &[Skill]) {
+pub fn arrived(place: &Place<'_>, pod: &str, skills: &[Skill]) {
     for (index, skill) in skills.iter().enumerate() {
         let name = format!("skill-{}", index + 1);
         assert_eq!(place.files(pod, &name), skill.files, "{name}");
@@ -51,7 +51,7 @@ fn init_containers(place: &Place<'_>, pod: &str) -> String {
 
 /// The message of the team's condition SkillsDelivered, as soon as it is false.
 #[track_caller]
-fn told(place: &Place<'_>) -> String {
+pub fn told(place: &Place<'_>) -> String {
     let path = r#"{.status.conditions[?(@.type=="SkillsDelivered")]['status','message']}"#;
     let deadline = Instant::now() + Duration::from_mins(3);
     loop {

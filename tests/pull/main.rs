@@ -20,6 +20,8 @@
 mod identity;
 #[path = "../common/process.rs"]
 mod process;
+#[path = "../common/signer.rs"]
+mod signer;
 #[path = "../common/tools.rs"]
 mod tools;
 
@@ -27,7 +29,7 @@ mod artifact;
 mod machine;
 mod run;
 mod server;
-mod signer;
+mod signed;
 
 mod answers;
 mod check;

@@ -8,7 +8,8 @@ use crate::artifact::{Artifact, manifest};
 use crate::run::{Run, basic, password};
 use crate::server::{End, Reply, Request, Server};
 use crate::signatures::serve;
-use crate::signer::{Signed, Signer};
+use crate::signed::Signed;
+use crate::signer::{Signer, claim};
 
 /// Whether a request is for a signature, or for the list of them.
 fn is_for_signature(signed: &Signed, request: &Request) -> bool {
@@ -171,6 +172,36 @@ fn no_more_than_32_signatures_are_looked_at() {
         done.failed(15, "of its first 32 signatures, none holds: not by a key");
         assert_eq!(server.count("/blobs/"), 32);
     }
+    // Nor are more of those that nobody can read.
+    let mut unreadable = Signed::new().by_claim(&author);
+    for number in 0..100 {
+        unreadable.add_referrer(&json!({"schemaVersion": 1, "number": number}));
+    }
+    let server = serve(&unreadable);
+    let done = Run::web(&server.host())
+        .verified(&author.public_key())
+        .done();
+    done.failed(
+        15,
+        "of its first 32 signatures, none holds: it cannot be read",
+    );
+    assert!(server.count("/manifests/sha256:") <= 64);
+}
+
+#[test]
+fn of_many_signatures_little_is_said() {
+    let author = Signer::new();
+    let mut signed = Signed::new();
+    for number in 0..20 {
+        let claim = claim(&"x".repeat(1000 + number)).to_string();
+        signed.add_claim(&claim, &author.sign(claim.as_bytes()));
+    }
+    let server = serve(&signed);
+    let done = Run::web(&server.host())
+        .verified(&author.public_key())
+        .done();
+    done.failed(15, "and others");
+    assert!(done.stderr.len() < 1000, "{}", done.stderr);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use agentteam_webhook::pull::manifest::{OCI_INDEX, OCI_MANIFEST};
 use crate::artifact::{Artifact, manifest};
 use crate::run::{Done, Run, SECRET};
 use crate::server::Server;
-use crate::signer::{BUNDLE, Signed, Signer, claim, statement};
+use crate::signed::Signed;
+use crate::signer::{BUNDLE, Signer, claim, statement};
 
 /// An honest registry.
 pub fn serve(signed: &Signed) -> Server {

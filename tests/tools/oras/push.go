@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -14,7 +16,7 @@ import (
 
 func pushCommand() *cobra.Command {
 	var access access
-	var artifactType, config string
+	var artifactType, config, annotationFile string
 	var annotations []string
 	var anyPath bool
 	command := &cobra.Command{
@@ -45,6 +47,17 @@ func pushCommand() *cobra.Command {
 				}
 				options.ManifestAnnotations[key] = value
 			}
+			// Of each file, by its path.
+			var fileAnnotations map[string]map[string]string
+			if annotationFile != "" {
+				content, err := os.ReadFile(annotationFile)
+				if err != nil {
+					return err
+				}
+				if err := json.Unmarshal(content, &fileAnnotations); err != nil {
+					return err
+				}
+			}
 			version := oras.PackManifestVersion1_1
 			if config != "" {
 				path, mediaType := pathAndType(config)
@@ -71,6 +84,9 @@ func pushCommand() *cobra.Command {
 				layer, err := store.Add(ctx, title, mediaType, path)
 				if err != nil {
 					return err
+				}
+				for key, value := range fileAnnotations[path] {
+					layer.Annotations[key] = value
 				}
 				options.Layers = append(options.Layers, layer)
 			}
@@ -114,6 +130,7 @@ func pushCommand() *cobra.Command {
 	command.Flags().StringVar(&artifactType, "artifact-type", "", "artifact type")
 	command.Flags().StringVar(&config, "config", "", "`path` of image config file")
 	command.Flags().StringArrayVarP(&annotations, "annotation", "a", nil, "manifest annotations")
+	command.Flags().StringVar(&annotationFile, "annotation-file", "", "`path` of the annotation file")
 	command.Flags().BoolVar(&anyPath, "disable-path-validation", false, "skip path validation")
 	return command
 }
