@@ -16,7 +16,8 @@ pub mod settings;
 pub mod tls;
 pub mod validate;
 
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -59,10 +60,15 @@ impl Cli {
             Command::Crd(crd) => crd.run(),
         };
         done.unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
+            say(format_args!("error: {error:#}"));
             ExitCode::from(2)
         })
     }
+}
+
+/// Says a line on stderr. Where nobody listens any more it is lost, and nothing else is: `eprintln!` would end the program.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Reads a file, or stdin for `-`.

@@ -72,7 +72,7 @@ impl Check {
             }
             Err(failure) => {
                 let (kind, why) = (failure.kind(), failure.to_string());
-                eprintln!("error: {why}");
+                super::say(format_args!("error: {why}"));
                 let output = if self.json {
                     let said = json!({"reference": reference.as_str(), "error": error(kind, &why)});
                     format!("{said}\n")
@@ -94,7 +94,8 @@ impl Check {
         puller
             .inspect(reference, &|event| {
                 if let Event::Waiting(failure, pause) = event {
-                    eprintln!("{failure}; again in {:.1} s", pause.as_secs_f64());
+                    let pause = pause.as_secs_f64();
+                    super::say(format_args!("{failure}; again in {pause:.1} s"));
                 }
             })
             .await

@@ -55,13 +55,15 @@ impl Inject {
             let outcome =
                 offline::run(&input, &context).with_context(|| filename.display().to_string())?;
             for entry in &outcome.report {
-                eprintln!("{entry}");
+                super::say(format_args!("{entry}"));
             }
             denied |= outcome.is_denied();
             output.push_str(&outcome.output);
         }
         if denied {
-            eprintln!("nothing was written, because something was denied");
+            super::say(format_args!(
+                "nothing was written, because something was denied"
+            ));
             return Ok(ExitCode::FAILURE);
         }
         io::stdout()
@@ -76,7 +78,7 @@ fn read_teams(path: &Path, settings: &SettingsArgs) -> Result<Index> {
     let loaded = directory::load(path, &settings.api_group)
         .with_context(|| format!("--teams {} cannot be read", path.display()))?;
     for problem in &loaded.problems {
-        eprintln!("left out: {problem}");
+        super::say(format_args!("left out: {problem}"));
     }
     let index = Index::default();
     index.replace(loaded.teams);

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::progress::Progress;
 use self::report::Report;
 use super::registries::RegistryArgs;
+use super::say;
 use crate::names::Shown;
 use crate::pull::failure::Failure;
 use crate::pull::limits::Limits;
@@ -108,10 +109,10 @@ impl Pull {
         if let Some(file) = &self.termination_log
             && let Err(error) = std::fs::write(file, report.last_words())
         {
-            eprintln!(
-                "warning: --termination-log {} cannot be written: {error}",
-                file.display()
-            );
+            let file = file.display();
+            say(format_args!(
+                "warning: --termination-log {file} cannot be written: {error}"
+            ));
         }
         report.print(self.json)?;
         Ok(report.exit_code())
@@ -169,7 +170,9 @@ pub(super) fn run_until_signal<T>(work: impl Future<Output = T>) -> Result<Optio
 
 /// The exit code of a program that SIGTERM ended.
 pub(super) fn ended_by_signal() -> ExitCode {
-    eprintln!("ended by a signal; what is not complete does not appear");
+    say(format_args!(
+        "ended by a signal; what is not complete does not appear"
+    ));
     ExitCode::from(143)
 }
 

@@ -1,6 +1,7 @@
 //! What the command prints, and what it takes.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -87,6 +88,28 @@ fn of_several_skills_each_succeeds_or_fails_by_itself() {
         words[0].starts_with("skill first: ") && words[1].starts_with("skill second: "),
         "{words:?}"
     );
+}
+
+#[test]
+fn nobody_need_listen() {
+    let (artifact, failed) = (Artifact::skill(), AtomicBool::new(false));
+    // There is something to wait for, and an error.
+    let server = Server::start(move |request| {
+        if failed.swap(true, Ordering::SeqCst) {
+            artifact.answer(request)
+        } else {
+            Reply::new(503)
+        }
+    });
+    let host = server.host();
+    let mut run = Run::web(&host).skill("other", &format!("{host}/org/web:v2"));
+    run = run.skill("missing", "127.0.0.1:1/org/web:v1");
+    run = run.arg("--timeout").arg("4");
+    let code = run.spawn_unheard().wait().unwrap().code();
+    assert!(matches!(code, Some(6 | 8)), "{code:?}");
+    assert!(run.path("out/web/SKILL.md").exists() && run.path("out/other/SKILL.md").exists());
+    let words = fs::read_to_string(run.path("last-words")).unwrap();
+    assert!(words.starts_with("skill missing: "), "{words}");
 }
 
 #[test]

@@ -152,6 +152,14 @@ impl Run {
             .unwrap()
     }
 
+    /// The same, with a pipe for what it says that nobody reads any more.
+    pub fn spawn_unheard(&mut self) -> std::process::Child {
+        let command = self.command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stderr.take());
+        child
+    }
+
     /// Runs it to its end, once and for all.
     pub fn done(mut self) -> Done {
         self.go()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::formats::{WAYS, skill};
 use crate::limits::{heavy, peak};
 use crate::mutation::Random;
-use crate::scene::{SKILL, list};
+use crate::scene::{SKILL, list, tempdir};
 use crate::tools::{Registry, tool};
 
 /// A registry with the skill, packed in every way under a tag of its own.
@@ -48,7 +48,7 @@ fn succeed(child: Child) {
 fn every_way_to_pack_a_skill_is_pulled_as_the_same_directory() {
     let registry = registry();
     for (way, keeps_exec_bits) in WAYS {
-        let output = tempfile::tempdir().unwrap();
+        let output = tempdir();
         succeed(pull(&registry, way, output.path()));
         assert_eq!(
             list(&output.path().join(SKILL)),
@@ -62,7 +62,7 @@ fn every_way_to_pack_a_skill_is_pulled_as_the_same_directory() {
 #[test]
 fn a_pull_that_is_killed_leaves_a_whole_skill_or_none_and_the_next_one_gives_the_same() {
     let registry = registry();
-    let output = tempfile::tempdir().unwrap();
+    let output = tempdir();
     let began = Instant::now();
     succeed(pull(&registry, "image", output.path()));
     let whole = began.elapsed();
@@ -100,7 +100,7 @@ fn a_pull_that_is_killed_leaves_a_whole_skill_or_none_and_the_next_one_gives_the
 #[test]
 fn memory_stays_below_64_mib_with_several_heavy_skills_at_once() {
     let registry = Registry::start();
-    let output = tempfile::tempdir().unwrap();
+    let output = tempdir();
     let mut command = Command::new(env!("CARGO_BIN_EXE_agentteam-webhook"));
     command
         .args([

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 
 use agentteam_webhook::pull::Blob;
 use agentteam_webhook::pull::limits::Limits;
@@ -17,6 +19,31 @@ pub const SKILL: &str = "web-research";
 
 pub const SKILL_MD: &str = "---\nname: web-research\ndescription: Searches the web.\n---\n";
 
+/// A file system in memory, and how many KiB must be free there: enough for the heaviest skills of all tests at once.
+const MEMORY: &str = "/dev/shm";
+const ROOM: u64 = 1 << 20;
+
+/// A directory that is removed when it is dropped. In memory where there is room: on a disk, ten thousand files that are
+/// made and removed again and again may take a minute.
+pub fn tempdir() -> TempDir {
+    static HAS_ROOM: LazyLock<bool> = LazyLock::new(|| {
+        let df = Command::new("df").args(["-Pk", MEMORY]).output();
+        let text = df.map_or_else(
+            |_| String::new(),
+            |df| String::from_utf8_lossy(&df.stdout).into(),
+        );
+        let free = text
+            .lines()
+            .nth(1)
+            .and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+        free.is_some_and(|free: u64| free >= ROOM)
+    });
+    let inside = HAS_ROOM
+        .then(|| tempfile::tempdir_in(MEMORY).ok())
+        .flatten();
+    inside.unwrap_or_else(|| tempfile::tempdir().unwrap())
+}
+
 pub struct Scene {
     dir: TempDir,
     pub limits: Limits,
@@ -25,7 +52,7 @@ pub struct Scene {
 
 impl Scene {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempdir();
         fs::write(dir.path().join("canary"), "sings").unwrap();
         fs::create_dir(dir.path().join("out")).unwrap();
         Self {

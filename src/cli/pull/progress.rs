@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::say;
 use crate::pull::Wanted;
 use crate::pull::transfer::Event;
 
@@ -40,7 +41,8 @@ impl<'a> Progress<'a> {
                     .wanted
                     .get(index)
                     .map_or("", |wanted| wanted.name.as_str());
-                eprintln!("{name}: {failure}; again in {:.1} s", pause.as_secs_f64());
+                let pause = pause.as_secs_f64();
+                say(format_args!("{name}: {failure}; again in {pause:.1} s"));
             }
             (None, _) => {}
         }

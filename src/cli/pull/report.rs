@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use crate::cli::say;
 use crate::pull::failure::{Failure, Kind};
 use crate::pull::{Pulled, Wanted};
 
@@ -75,14 +76,14 @@ impl Report {
                         writeln!(output, "{}", skill.line(pulled))?;
                     }
                     for warning in &pulled.unpacked.warnings {
-                        eprintln!("warning: skill {name}: {warning}");
+                        say(format_args!("warning: skill {name}: {warning}"));
                     }
                 }
-                Err((_, why)) => eprintln!("error: skill {name}: {why}"),
+                Err((_, why)) => say(format_args!("error: skill {name}: {why}")),
             }
         }
         if let Some((_, why)) = &self.failure {
-            eprintln!("error: {why}");
+            say(format_args!("error: {why}"));
         }
         io::stdout()
             .write_all(output.as_bytes())
