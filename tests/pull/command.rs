@@ -207,8 +207,9 @@ fn nothing_is_left_where_layers_are_kept_on_their_way() {
     let temporary = run.path("temporary");
     fs::create_dir(&temporary).unwrap();
     let text = temporary.display().to_string();
-    run.env("TMPDIR", &text).done().is_web();
-    assert_eq!(fs::read_dir(&temporary).map_or(0, Iterator::count), 0);
+    let mut run = run.env("TMPDIR", &text);
+    run.go().is_web();
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 }
 
 #[test]

@@ -292,8 +292,8 @@ fn a_helper_is_never_run_and_named_where_it_would_have_been_needed() {
     fs::set_permissions(&helper, permissions).unwrap();
     let path = format!("{}:/usr/bin:/bin", run.dir.path().display());
     let config = json!({"credHelpers": {&host: "trap"}, "credsStore": "trap"});
-    let run = run.env("PATH", &path).config(&config);
-    let done = run.done();
+    let mut run = run.env("PATH", &path).config(&config);
+    let done = run.go();
     done.failed(3, "names the credential helper \"trap\"");
     assert!(!trace.exists());
 
