@@ -160,7 +160,8 @@ mod tests {
     use super::*;
     use crate::json::reader::NESTING_MAX;
 
-    const SAMPLE: &str = r#" {"a":[1,-2.5e+3,0,true,false,null,"x",{},[]] , "b\u00e9\"\\" : {"c":{"d":[[{"e":""}]]},"f":"ü"},"g":0.1}
+    const SAMPLE: &str = r#" {"a":[1,-2.5e+3,0,true,false,null,"x",{},[]] , "b\u00e9\"\\" : {"c":{"d":[[{"e":""}]]},"f":"ü"},"g":{},"h":{} ,"i":{},
+"a long key":{"j":{},"k":{}},"l":0.1}
 "#;
 
     fn read(text: &str) -> Result<Value, Error> {
@@ -256,7 +257,13 @@ mod tests {
         for levels in [1, NESTING_MAX] {
             assert!(read(&nested(levels)).is_ok() && skip(&nested(levels)).is_ok());
         }
-        for text in [nested(NESTING_MAX + 1), "[{\"a\":".repeat(100_000)] {
+        let members = |levels: usize| nested(levels).replace("[]", r#"[{"a":{},"b":{},"c":{}}]"#);
+        assert!(read(&members(NESTING_MAX - 2)).is_ok() && skip(&members(NESTING_MAX - 2)).is_ok());
+        for text in [
+            nested(NESTING_MAX + 1),
+            members(NESTING_MAX - 1),
+            "[{\"a\":".repeat(100_000),
+        ] {
             assert!(read(&text).unwrap_err().is_nesting());
             assert!(skip(&text).unwrap_err().is_nesting());
         }

@@ -10,7 +10,7 @@ use std::fmt::Display;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::scan::Scan;
+use super::scan::{Scan, after, after_scalar, after_string, trimmed};
 
 /// The deepest nesting that is read or skipped.
 pub const NESTING_MAX: usize = 128;
@@ -70,8 +70,7 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn new(text: &'a str) -> Self {
         let scan = Scan {
-            bytes: text.as_bytes(),
-            at: 0,
+            rest: text.as_bytes(),
             depth: 0,
         };
         Self { text, scan }
@@ -142,94 +141,113 @@ impl<'a> Reader<'a> {
         if self.peek() != Some(b'n') {
             return Ok(false);
         }
-        self.step(|scan| scan.word(b"null")).map(|()| true)
+        self.step(|rest| rest.strip_prefix(b"null")).map(|()| true)
     }
 
     /// Skips a value; its text.
     ///
     /// # Errors
     /// When there is no JSON value here.
+    #[inline]
     pub fn skip(&mut self) -> Result<&'a str, Error> {
         self.peek();
-        let start = self.scan.at;
-        let (scan, skipped) = self.scan.after_value();
-        self.scan = scan;
-        skipped.ok_or_else(|| self.malformed())?;
+        let start = self.position();
+        match self.scan.rest {
+            [b'"', tail @ ..] => self.step(|_| after_string(tail).map(|(rest, _)| rest))?,
+            [b'{' | b'[', ..] => {
+                let (scan, skipped) = self.scan.after_value();
+                self.scan = scan;
+                skipped.ok_or_else(|| self.malformed())?;
+            }
+            _ => self.step(after_scalar)?,
+        }
         Ok(self.since(start))
     }
 
     /// The next byte that is not white space.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
-        self.scan.peek()
+        self.scan.rest = trimmed(self.scan.rest);
+        self.scan.rest.first().copied()
     }
 
     /// Goes over a bracket that opens.
     #[inline]
     pub(super) fn enter(&mut self) -> Result<(), Error> {
-        self.step(Scan::enter)
+        match self.scan.rest {
+            [_, tail @ ..] if self.scan.depth < NESTING_MAX => self.scan.rest = tail,
+            _ => return Err(self.malformed()),
+        }
+        self.scan.depth += 1;
+        Ok(())
     }
 
     /// Goes over a bracket that must close here.
     #[inline]
     pub(super) fn close(&mut self, bracket: u8) -> Result<(), Error> {
-        if self.peek() != Some(bracket) {
-            return Err(self.malformed());
-        }
-        self.scan.leave();
+        self.expect(bracket)?;
+        self.scan.depth -= 1;
         Ok(())
     }
 
     /// Goes to the next member or item; false where `end` is next.
     #[inline]
     pub(super) fn next(&mut self, end: u8, first: bool) -> Result<bool, Error> {
-        if self.peek() == Some(end) {
-            return Ok(false);
-        }
-        if !first {
-            self.expect(b',')?;
-            self.peek();
+        match self.peek() {
+            Some(byte) if byte == end => return Ok(false),
+            _ if first => {}
+            _ => {
+                self.expect(b',')?;
+                self.peek();
+            }
         }
         Ok(true)
     }
 
     #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), Error> {
-        self.step(|scan| scan.expect(byte))
+        self.step(|rest| after(byte, rest))
     }
 
     /// Reads a string, borrowed where it has no escapes.
     #[inline]
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Error> {
-        let start = self.scan.at;
-        if self.step(Scan::string)? {
+        let start = self.position();
+        let found = match self.scan.rest {
+            [b'"', tail @ ..] => after_string(tail),
+            _ => None,
+        };
+        let (rest, escaped) = found.ok_or_else(|| self.malformed())?;
+        self.scan.rest = rest;
+        if escaped {
             let read = serde_json::from_str(self.since(start));
             return read.map(Cow::Owned).map_err(|_| self.malformed());
         }
-        let text = self.text.get(start + 1..self.scan.at - 1);
+        let text = self.text.get(start + 1..self.position() - 1);
         Ok(Cow::Borrowed(text.unwrap_or_default()))
     }
 
     /// Goes over a number or a word; its text.
     pub(super) fn scalar(&mut self) -> Result<&'a str, Error> {
-        let start = self.scan.at;
-        self.step(Scan::scalar)?;
+        let start = self.position();
+        self.step(after_scalar)?;
         Ok(self.since(start))
     }
 
     fn since(&self, start: usize) -> &'a str {
-        self.text.get(start..self.scan.at).unwrap_or_default()
+        self.text.get(start..self.position()).unwrap_or_default()
     }
 
     #[inline]
-    fn step<T>(&mut self, step: impl FnOnce(&mut Scan<'a>) -> Option<T>) -> Result<T, Error> {
-        step(&mut self.scan).ok_or_else(|| self.malformed())
+    fn step(&mut self, step: impl FnOnce(&'a [u8]) -> Option<&'a [u8]>) -> Result<(), Error> {
+        self.scan.rest = step(self.scan.rest).ok_or_else(|| self.malformed())?;
+        Ok(())
     }
 
     #[cold]
     fn malformed(&self) -> Error {
-        match self.scan.byte() {
-            Some(b'{' | b'[') if self.scan.depth == NESTING_MAX => Error::nesting(),
+        match self.scan.rest {
+            [b'{' | b'[', ..] if self.scan.depth == NESTING_MAX => Error::nesting(),
             _ => self.unexpected("the text is not JSON"),
         }
     }
@@ -240,6 +258,6 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn position(&self) -> usize {
-        self.scan.at
+        self.text.len() - self.scan.rest.len()
     }
 }
