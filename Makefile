@@ -112,6 +112,8 @@ bench-controller: assets ## Measure the controller on a real API server with 10,
 lint: assets $(CARGO_DENY) docs ## Check formatting, lints, docs, licences, sources, and the manifests by a real API server
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
+	@# All but those with `test = false`.
+	cargo clippy --locked --test instructions --test node --test bench-delivery -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items
 	$(CARGO_DENY) --locked check --hide-inclusion-graph bans licenses sources
 	cargo metadata --quiet --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null

@@ -27,6 +27,8 @@ mod process;
 mod pushes;
 #[path = "../cluster/rig.rs"]
 mod rig;
+#[path = "../common/signer.rs"]
+mod signer;
 mod skills;
 #[path = "../common/tools.rs"]
 mod tools;
