@@ -31,13 +31,13 @@ const LIFETIMES: Lifetimes = Lifetimes {
 };
 
 /// How old a client's view of the `caBundle` may be.
-const SETTLED_AFTER: Duration = Duration::from_millis(300);
+const SETTLED_AFTER: Duration = Duration::from_millis(200);
 
 /// How old it is in these clients, who would not notice a certificate that is served too early if they always looked first.
-const AGE: Duration = Duration::from_millis(150);
+const AGE: Duration = Duration::from_millis(100);
 
 /// How many clients go by each configuration.
-const CLIENTS: usize = 4;
+const CLIENTS: usize = 2;
 
 static PASSED: AtomicI64 = AtomicI64::new(0);
 
