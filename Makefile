@@ -52,8 +52,8 @@ assets: ## Build what the tests run, once (13 minutes on 2 cores): etcd, kube-ap
 	@tests/manifests/tools/build.sh > /dev/null
 
 .PHONY: nightly
-nightly: assets ## Check 100,000 generated Pods, and 100,000 mutated archives against Go and GNU tar
-	PROPTEST_CASES=100000 cargo test --locked --release --test properties
+nightly: assets ## Check 100,000 generated Pods, mutated JSON against serde_json, and mutated archives against Go and GNU tar
+	PROPTEST_CASES=100000 cargo test --locked --release --test properties --test json
 	ARCHIVES=100000 cargo test --locked --release --test unpack differential -- --nocapture
 
 .PHONY: fuzz
