@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+#[path = "common/cases.rs"]
+mod cases;
+
 use std::sync::LazyLock;
 
 use agentteam_webhook::json::reader::Reader;
@@ -83,7 +86,7 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases::cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_skipped_or_read_is_json_where_serde_json_says_so(
@@ -100,10 +103,4 @@ proptest! {
         let theirs = serde_json::from_str::<IgnoredAny>(&text);
         prop_assert_eq!(read::<IgnoredAny>(&text).is_some(), theirs.is_ok(), "{}", text);
     }
-}
-
-/// As many as `PROPTEST_CASES` says, or a few seconds' worth.
-fn cases() -> u32 {
-    let number = std::env::var("PROPTEST_CASES").ok();
-    number.map_or(2_000, |number| number.parse().unwrap())
 }

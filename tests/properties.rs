@@ -10,6 +10,9 @@
     reason = "a test says what it expects by failing"
 )]
 
+#[path = "common/cases.rs"]
+mod cases;
+
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
@@ -314,7 +317,7 @@ fn only_added(before: &Value, after: &Value, path: &str) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases::cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn a_patch_applies_and_only_adds_and_twice_is_nothing(pod in pod(), first in delivery(), second in delivery()) {
@@ -464,11 +467,4 @@ fn is_checked(pod: &Value, skill: &str, reference: &str) -> bool {
             .eq([["--verify-key", KEY_FILE]])
         && mount["mountPath"] == "/etc/agentteam-webhook/verify-key/signers"
         && keys["configMap"]["name"] == "signers"
-}
-
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(2_000)
 }
