@@ -153,7 +153,9 @@ impl<'a> Reader<'a> {
         self.peek();
         let start = self.position();
         match self.scan.rest {
-            [b'"', tail @ ..] => self.step(|_| after_string(tail).map(|(rest, _)| rest))?,
+            [b'"', ..] => {
+                self.over_string()?;
+            }
             [b'{' | b'[', ..] => {
                 let (scan, skipped) = self.scan.after_value();
                 self.scan = scan;
@@ -213,18 +215,24 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         let start = self.position();
+        if self.over_string()? {
+            let read = serde_json::from_str(self.since(start));
+            return read.map(Cow::Owned).map_err(|_| self.malformed());
+        }
+        let text = self.text.get(start + 1..self.position() - 1);
+        Ok(Cow::Borrowed(text.unwrap_or_default()))
+    }
+
+    /// Goes over a string; whether it has escapes.
+    #[inline]
+    fn over_string(&mut self) -> Result<bool, Error> {
         let found = match self.scan.rest {
             [b'"', tail @ ..] => after_string(tail),
             _ => None,
         };
         let (rest, escaped) = found.ok_or_else(|| self.malformed())?;
         self.scan.rest = rest;
-        if escaped {
-            let read = serde_json::from_str(self.since(start));
-            return read.map(Cow::Owned).map_err(|_| self.malformed());
-        }
-        let text = self.text.get(start + 1..self.position() - 1);
-        Ok(Cow::Borrowed(text.unwrap_or_default()))
+        Ok(escaped)
     }
 
     /// Goes over a number or a word; its text.
