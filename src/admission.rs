@@ -11,12 +11,10 @@ mod team;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use thiserror::Error;
 
 use crate::inject::Reason;
-use crate::inject::pod::Str;
-use crate::json::reader;
+use crate::json::reader::{self, Str};
 use crate::names::Shown;
 use crate::validation::Refusal;
 use pod::Content;
@@ -50,22 +48,18 @@ pub struct Request<'a> {
     old_object: Option<&'a str>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 struct Kind<'a> {
-    #[serde(borrow)]
     kind: Str<'a>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 struct Resource<'a> {
-    #[serde(borrow, default)]
     group: Str<'a>,
-    #[serde(borrow)]
     resource: Str<'a>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Create,
     Update,

@@ -1,6 +1,5 @@
 //! JSON read more strictly, and shown more carefully, than derived readers do by themselves.
 
-mod deserialize;
 pub mod reader;
 mod scan;
 
@@ -38,14 +37,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 /// What is wrong and where, without the value that was found there: it may be a secret, and of any length.
 #[must_use]
 pub fn problem(error: &serde_json::Error) -> String {
-    without_value(&error.to_string())
-}
-
-/// What serde says of a value that it refused, without the value.
-fn without_value(text: &str) -> String {
+    let text = error.to_string();
     match text.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),
-        None => text.to_owned(),
+        None => text,
     }
 }
 

@@ -5,12 +5,11 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::inject::pod::Pod;
 use crate::inject::{Injection, Reason, ServerVersion, Settings, Target, inject};
-use crate::json::{Object, problem};
+use crate::json::reader::Reader;
 use crate::names::Listed;
 use crate::teams::Index;
 use crate::yaml;
@@ -173,9 +172,10 @@ fn inject_one(
     context: &Context<'_>,
 ) -> Option<Result<Done, Reason>> {
     let done = {
-        let pod = match Object::<Pod<'_>>::deserialize(&*value) {
-            Ok(Object(pod)) => pod,
-            Err(error) => return Some(Err(Reason::MalformedPod(problem(&error)))),
+        let text = value.to_string();
+        let pod = match Pod::read(&mut Reader::new(&text)) {
+            Ok(pod) => pod,
+            Err(error) => return Some(Err(Reason::MalformedPod(error.what()))),
         };
         let target = match Target::of(&pod, &context.settings.keys) {
             Ok(target) => target?,

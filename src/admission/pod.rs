@@ -3,7 +3,6 @@
 use super::{Operation, Request};
 use crate::inject::Reason;
 use crate::inject::pod::Pod;
-use crate::json::Object;
 use crate::json::reader::{Error, Reader};
 use crate::names::Shown;
 
@@ -21,7 +20,7 @@ pub(super) enum Content<'a> {
 
 impl<'a> Content<'a> {
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        Ok(match reader.skip()? {
+        Ok(match reader.raw()? {
             "null" => Self::Absent,
             text => Self::Text(text),
         })
@@ -32,8 +31,7 @@ impl<'a> Content<'a> {
         if reader.null()? {
             return Ok(Self::Absent);
         }
-        let read: Result<Object<Pod<'a>>, Error> = reader.value_or_skip()?;
-        Ok(Self::Pod(Box::new(read.map(|Object(pod)| pod))))
+        Ok(Self::Pod(Box::new(reader.or_skip(Pod::read)?)))
     }
 }
 

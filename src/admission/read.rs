@@ -2,9 +2,7 @@
 
 use super::pod::Content;
 use super::{API_VERSION, KIND, Kind, Malformed, Operation, Request, Resource, UID_MAX};
-use crate::inject::pod::Str;
-use crate::json::Object;
-use crate::json::reader::{Error, Reader};
+use crate::json::reader::{Error, Reader, Str};
 
 /// The fields of a review as they come, each at most once.
 #[derive(Default)]
@@ -18,8 +16,8 @@ struct Review<'a> {
 #[derive(Default)]
 struct Fields<'a> {
     uid: Option<Str<'a>>,
-    kind: Option<Object<Kind<'a>>>,
-    resource: Option<Object<Resource<'a>>>,
+    kind: Option<Kind<'a>>,
+    resource: Option<Resource<'a>>,
     sub_resource: Option<Str<'a>>,
     namespace: Option<Str<'a>>,
     operation: Option<Operation>,
@@ -55,8 +53,8 @@ impl<'a> Request<'a> {
         if uid.is_empty() || uid.len() > UID_MAX {
             return Err(Malformed::Uid(uid.len()));
         }
-        let Object(kind) = fields.kind.ok_or_else(|| required("kind"))?;
-        let Object(resource) = fields.resource.ok_or_else(|| required("resource"))?;
+        let kind = fields.kind.ok_or_else(|| required("kind"))?;
+        let resource = fields.resource.ok_or_else(|| required("resource"))?;
         let mut request = Self {
             uid,
             kind,
@@ -77,11 +75,11 @@ impl<'a> Request<'a> {
 impl<'a> Review<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut review = Self::default();
-        reader.object(|reader, key| match key {
-            "apiVersion" => once(reader, key, &mut review.api_version, Reader::value),
-            "kind" => once(reader, key, &mut review.kind, Reader::value),
-            "request" => once(reader, key, &mut review.request, Fields::read),
-            _ => reader.skip().map(drop),
+        reader.object(|reader, key| match &*key {
+            "apiVersion" => reader.once(&key, &mut review.api_version, Reader::string),
+            "kind" => reader.once(&key, &mut review.kind, Reader::string),
+            "request" => reader.once(&key, &mut review.request, Fields::read),
+            _ => reader.skip(),
         })?;
         Ok(review)
     }
@@ -91,39 +89,66 @@ impl<'a> Fields<'a> {
     /// Whether the object that comes next may be a Pod: an API server says what it is before it sends it.
     fn is_about_pods(&self) -> bool {
         let resource = self.resource.as_ref();
-        resource.is_some_and(|Object(resource)| resource.is("", "pods"))
+        resource.is_some_and(|resource| resource.is("", "pods"))
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut fields = Self::default();
-        reader.object(|reader, key| match key {
-            "uid" => once(reader, key, &mut fields.uid, Reader::value),
-            "kind" => once(reader, key, &mut fields.kind, Reader::value),
-            "resource" => once(reader, key, &mut fields.resource, Reader::value),
-            "subResource" => once(reader, key, &mut fields.sub_resource, Reader::value),
-            "namespace" => once(reader, key, &mut fields.namespace, Reader::value),
-            "operation" => once(reader, key, &mut fields.operation, Reader::value),
-            "oldObject" => once(reader, key, &mut fields.old_object, Reader::skip),
+        reader.object(|reader, key| match &*key {
+            "uid" => reader.once(&key, &mut fields.uid, Reader::string),
+            "kind" => reader.once(&key, &mut fields.kind, Kind::read),
+            "resource" => reader.once(&key, &mut fields.resource, Resource::read),
+            "subResource" => reader.once(&key, &mut fields.sub_resource, Reader::string_or_null),
+            "namespace" => reader.once(&key, &mut fields.namespace, Reader::string_or_null),
+            "operation" => reader.once(&key, &mut fields.operation, Operation::read),
+            "oldObject" => reader.once(&key, &mut fields.old_object, Reader::raw),
             "object" if fields.is_about_pods() => {
-                once(reader, key, &mut fields.object, Content::read_pod)
+                reader.once(&key, &mut fields.object, Content::read_pod)
             }
-            "object" => once(reader, key, &mut fields.object, Content::read),
-            _ => reader.skip().map(drop),
+            "object" => reader.once(&key, &mut fields.object, Content::read),
+            _ => reader.skip(),
         })?;
         Ok(fields)
     }
 }
 
-/// Reads a field, which must not have come before: what comes twice may mean two things.
-fn once<'a, T>(
-    reader: &mut Reader<'a>,
-    key: &str,
-    field: &mut Option<T>,
-    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
-) -> Result<(), Error> {
-    if field.is_some() {
-        return Err(reader.unexpected(format_args!("the field {key} comes twice")));
+impl<'a> Kind<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut kind = None;
+        reader.object(|reader, key| match &*key {
+            "kind" => reader.once(&key, &mut kind, Reader::string),
+            _ => reader.skip(),
+        })?;
+        let kind = kind.ok_or_else(|| reader.unexpected("the field kind is missing"))?;
+        Ok(Self { kind })
     }
-    *field = Some(read(reader)?);
-    Ok(())
+}
+
+impl<'a> Resource<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (mut group, mut resource) = (None, None);
+        reader.object(|reader, key| match &*key {
+            "group" => reader.once(&key, &mut group, Reader::string_or_null),
+            "resource" => reader.once(&key, &mut resource, Reader::string),
+            _ => reader.skip(),
+        })?;
+        let resource =
+            resource.ok_or_else(|| reader.unexpected("the field resource is missing"))?;
+        Ok(Self {
+            group: group.unwrap_or_default(),
+            resource,
+        })
+    }
+}
+
+impl Operation {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        Ok(match &*reader.string()? {
+            "CREATE" => Self::Create,
+            "UPDATE" => Self::Update,
+            "DELETE" => Self::Delete,
+            "CONNECT" => Self::Connect,
+            _ => return Err(reader.unexpected("expected CREATE, UPDATE, DELETE or CONNECT")),
+        })
+    }
 }

@@ -3,76 +3,53 @@
 //! This is a view and never written back: a patch is made against the JSON itself, so that fields which this view
 //! does not know survive byte for byte.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::ops::Deref;
-
-use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+mod read;
 
 use crate::api::MIRROR_ANNOTATION;
-use crate::json::Object;
+use crate::json::reader::Str;
 
 /// A Pod, or the Pod template of a workload.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub struct Pod<'a> {
     /// `kind`, which a template has not.
-    #[serde(borrow)]
     pub kind: Option<Str<'a>>,
     /// `metadata`
-    #[serde(borrow, default, deserialize_with = "or_default")]
     pub metadata: Metadata<'a>,
     /// `spec`
-    #[serde(borrow, default, deserialize_with = "or_default")]
     pub spec: Spec<'a>,
 }
 
 /// `metadata`
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub struct Metadata<'a> {
     /// The name, which is empty where the API server makes one.
-    #[serde(borrow)]
     pub name: Option<Str<'a>>,
     /// What the API server makes a name from.
-    #[serde(borrow)]
     pub generate_name: Option<Str<'a>>,
     /// The namespace.
-    #[serde(borrow)]
     pub namespace: Option<Str<'a>>,
     /// The labels.
-    #[serde(borrow, default)]
     pub labels: Option<Pairs<'a>>,
     /// The annotations.
-    #[serde(borrow, default)]
     pub annotations: Option<Pairs<'a>>,
 }
 
 /// `spec`
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub struct Spec<'a> {
     /// `containers`
-    #[serde(borrow, default)]
     pub containers: Option<Vec<Container<'a>>>,
     /// `initContainers`
-    #[serde(borrow, default)]
     pub init_containers: Option<Vec<Container<'a>>>,
     /// `volumes`
-    #[serde(borrow, default)]
     pub volumes: Option<Vec<Volume<'a>>>,
     /// `imagePullSecrets`
-    #[serde(borrow, default)]
     pub image_pull_secrets: Option<Vec<Named<'a>>>,
     /// `restartPolicy`
-    #[serde(borrow)]
     pub restart_policy: Option<Str<'a>>,
     /// `os`
-    #[serde(borrow)]
     pub os: Option<Named<'a>>,
     /// `nodeSelector`
-    #[serde(borrow, default)]
     pub node_selector: Option<Pairs<'a>>,
     /// `hostNetwork`
     pub host_network: Option<bool>,
@@ -81,73 +58,45 @@ pub struct Spec<'a> {
 }
 
 /// A container or init container.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub struct Container<'a> {
     /// `name`
-    #[serde(borrow, default)]
     pub name: Str<'a>,
     /// `image`
-    #[serde(borrow)]
     pub image: Option<Str<'a>>,
     /// `command`
-    #[serde(borrow, default)]
     pub command: Option<Vec<Str<'a>>>,
     /// `args`
-    #[serde(borrow, default)]
     pub args: Option<Vec<Str<'a>>>,
     /// `restartPolicy`, which makes an init container a sidecar when it is `Always`.
-    #[serde(borrow)]
     pub restart_policy: Option<Str<'a>>,
     /// `securityContext`
     pub security_context: Option<SecurityContext>,
     /// `volumeMounts`
-    #[serde(borrow, default)]
     pub volume_mounts: Option<Vec<Mount<'a>>>,
 }
 
 /// The user of a Pod or container.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SecurityContext {
     /// `runAsUser`
     pub run_as_user: Option<i64>,
 }
 
 /// `volumeMounts[]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub struct Mount<'a> {
     /// The volume's name.
-    #[serde(borrow, default)]
     pub name: Str<'a>,
     /// Where it is mounted.
-    #[serde(borrow, default)]
     pub mount_path: Str<'a>,
 }
 
 /// Anything that has a name.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Named<'a> {
     /// `name`
-    #[serde(borrow, default)]
     pub name: Option<Str<'a>>,
-}
-
-/// `volumes[].configMap`
-#[derive(Debug, Default, Deserialize)]
-struct ConfigMapSource<'a> {
-    #[serde(borrow, default)]
-    name: Option<Str<'a>>,
-    #[serde(default)]
-    items: Option<IgnoredAny>,
-}
-
-/// `volumes[].image`
-#[derive(Debug, Default, Deserialize)]
-struct ImageSource<'a> {
-    #[serde(borrow, default)]
-    reference: Option<Str<'a>>,
 }
 
 /// `volumes[]`: a name, and one more key that tells the kind of its source.
@@ -257,46 +206,6 @@ impl Container<'_> {
     }
 }
 
-/// A string, borrowed where the JSON has no escapes in it. `null` is the empty string, as the API server reads it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Str<'a>(Cow<'a, str>);
-
-impl Deref for Str<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct StrVisitor;
-
-        impl<'de> Visitor<'de> for StrVisitor {
-            type Value = Str<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Str(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Str(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-                Ok(Str::default())
-            }
-        }
-
-        deserializer.deserialize_any(StrVisitor)
-    }
-}
-
 /// A map from string to string, in the order that it came in. A key that comes twice counts by its last value, as the
 /// API server reads it.
 #[derive(Debug, Default)]
@@ -314,90 +223,15 @@ impl Pairs<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor;
-
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a map of strings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(8));
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(PairsVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct VolumeVisitor;
-
-        impl<'de> Visitor<'de> for VolumeVisitor {
-            type Value = Volume<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a volume")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut volume = Volume::default();
-                while let Some(key) = map.next_key::<Str<'de>>()? {
-                    match &*key {
-                        "name" => volume.name = map.next_value()?,
-                        "configMap" => {
-                            let source: Option<ConfigMapSource<'de>> = map.next_value()?;
-                            if let Some(source) = source {
-                                volume.kind = key;
-                                volume.config_map = source.name;
-                                volume.has_items = source.items.is_some();
-                            }
-                        }
-                        "image" => {
-                            let source: Option<ImageSource<'de>> = map.next_value()?;
-                            if let Some(source) = source {
-                                volume.kind = key;
-                                volume.image = source.reference;
-                            }
-                        }
-                        _ => {
-                            if map.next_value::<Option<IgnoredAny>>()?.is_some() {
-                                volume.kind = key;
-                            }
-                        }
-                    }
-                }
-                Ok(volume)
-            }
-        }
-
-        deserializer.deserialize_map(VolumeVisitor)
-    }
-}
-
-/// `null` where an object is expected is an absent object, as the API server reads it.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    let object: Option<Object<T>> = Option::deserialize(deserializer)?;
-    Ok(object.map(|Object(value)| value).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
+    use crate::json::reader::Reader;
 
     fn pod(text: &str) -> Pod<'_> {
-        serde_json::from_str(text).unwrap()
+        Pod::read(&mut Reader::new(text)).unwrap()
     }
 
     #[test]
@@ -423,7 +257,7 @@ mod tests {
         let pod = pod(r#"{"metadata": {"labels": {"plain": "a", "escaped": "\u0061\"b"}}}"#);
         assert_eq!(pod.label("plain"), Some("a"));
         assert_eq!(pod.label("escaped"), Some("a\"b"));
-        let borrowed = |(_, value): &(Str<'_>, Str<'_>)| matches!(value.0, Cow::Borrowed(_));
+        let borrowed = |(_, value): &(Str<'_>, Str<'_>)| matches!(value, Cow::Borrowed(_));
         let labels = pod.metadata.labels.unwrap().0;
         assert_eq!(
             labels.iter().map(borrowed).collect::<Vec<_>>(),
@@ -460,5 +294,24 @@ mod tests {
         let with_items = ["b", "g"].map(|name| pod.volume(name).unwrap().has_items);
         assert_eq!(with_items, [false, true]);
         assert_eq!(pod.volume("f").unwrap().image.as_deref(), Some("x/y:1"));
+    }
+
+    #[test]
+    fn what_is_looked_at_and_comes_twice_is_refused() {
+        for text in [
+            r#"{"spec": {}, "spec": {}}"#,
+            r#"{"metadata": {"labels": {}, "labels": {}}}"#,
+            r#"{"spec": {"containers": [], "containers": []}}"#,
+            r#"{"spec": {"containers": [{"name": "a", "name": "a"}]}}"#,
+            r#"{"spec": {"containers": [{"volumeMounts": [{"mountPath": "a", "mountPath": "a"}]}]}}"#,
+            r#"{"spec": {"volumes": [{"name": "a", "name": "a"}]}}"#,
+        ] {
+            let problem = Pod::read(&mut Reader::new(text)).unwrap_err();
+            assert!(
+                problem.what().ends_with(" comes twice"),
+                "{text}: {problem}"
+            );
+        }
+        pod(r#"{"status": 1, "status": 1, "spec": {"tolerations": 1, "tolerations": 1}}"#);
     }
 }

@@ -2,18 +2,21 @@
 //!
 //! Most of a review is not looked at: `managedFields`, variables, probes. Skipping it is where the time goes, and so the
 //! reader is made for that: it holds what it skips to the same grammar as what it reads, and counts its depth, in the
-//! same pass. It is also a [`serde::Deserializer`], so that what is looked at are ordinary derived types.
+//! same pass.
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::str::FromStr;
 
-use serde::Deserialize;
 use thiserror::Error;
 
-use super::scan::{Scan, after, after_scalar, after_string, trimmed};
+use super::scan::{Scan, after, after_scalar, after_string, plain_from, trimmed};
 
 /// The deepest nesting that is read or skipped.
 pub const NESTING_MAX: usize = 128;
+
+/// How many items of a list there is room for at first: as many as most lists have.
+const ITEMS: usize = 8;
 
 /// Why a text is not the JSON that was expected. Says nothing of the values in it: they may be secrets, and of any length.
 ///
@@ -31,6 +34,15 @@ enum Problem {
 }
 
 impl Error {
+    /// What is wrong, for those who do not see the text.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match &*self.0 {
+            Problem::Unexpected { what, .. } => what.clone(),
+            problem @ Problem::Nesting => problem.to_string(),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn nesting() -> Self {
@@ -39,26 +51,18 @@ impl Error {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn unexpected(what: impl Display, at: usize) -> Self {
+    fn unexpected(what: impl Display, at: usize) -> Self {
         let what = what.to_string();
         Self(Box::new(Problem::Unexpected { what, at }))
     }
-
-    /// The same, found at `at` where nobody said yet where.
-    pub(super) fn placed(mut self, found: usize) -> Self {
-        if let Problem::Unexpected { at: at @ 0, .. } = &mut *self.0 {
-            *at = found;
-        }
-        self
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_nesting(&self) -> bool {
-        matches!(*self.0, Problem::Nesting)
-    }
 }
 
+/// A string, borrowed where the JSON has no escapes in it.
+pub type Str<'a> = Cow<'a, str>;
+
 /// A reader of a text, and where in it it is.
+///
+/// Each of its functions reads or skips what comes next. What cannot be read is an error where it stands.
 #[derive(Debug)]
 pub struct Reader<'a> {
     text: &'a str,
@@ -76,49 +80,157 @@ impl<'a> Reader<'a> {
         Self { text, scan }
     }
 
-    /// Reads a value.
-    ///
-    /// # Errors
-    /// When the text is not JSON here, or the value is of another shape.
-    pub fn value<T: Deserialize<'a>>(&mut self) -> Result<T, Error> {
-        T::deserialize(self)
-    }
-
-    /// Reads a value, or skips it where it is of another shape and says how.
-    ///
-    /// # Errors
-    /// When the text is not JSON here.
-    pub fn value_or_skip<T: Deserialize<'a>>(&mut self) -> Result<Result<T, Error>, Error> {
-        let start = self.scan;
-        match T::deserialize(&mut *self) {
-            Ok(value) => Ok(Ok(value)),
-            Err(error) => {
-                self.scan = start;
-                self.skip().map(|_| Err(error))
-            }
-        }
-    }
-
-    /// Reads an object by calling `member` at each value with its key, which must read or skip it.
+    /// Reads an object by calling `member` with each key at its value, which must be read or skipped.
     ///
     /// # Errors
     /// When there is no object here, or `member` fails.
+    #[inline]
     pub fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, &str) -> Result<(), Error>,
+        mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if self.peek() != Some(b'{') {
-            return Err(self.unexpected("expected an object"));
-        }
-        self.enter()?;
+        self.open(b'{', "expected an object")?;
         let mut first = true;
         while self.next(b'}', first)? {
-            let key = self.string()?;
+            let key = self.text()?;
             self.expect(b':')?;
-            member(self, &key)?;
+            member(self, key)?;
             first = false;
         }
         self.close(b'}')
+    }
+
+    /// Reads a list by calling `item` at each item, which must be read or skipped.
+    ///
+    /// # Errors
+    /// When there is no list here, or `item` fails.
+    #[inline]
+    pub fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        self.open(b'[', "expected a list")?;
+        let mut items = Vec::with_capacity(ITEMS);
+        while self.next(b']', items.is_empty())? {
+            items.push(item(self)?);
+        }
+        self.close(b']')?;
+        Ok(items)
+    }
+
+    /// Reads a string.
+    ///
+    /// # Errors
+    /// When there is no string here.
+    #[inline]
+    pub fn string(&mut self) -> Result<Str<'a>, Error> {
+        match self.peek() {
+            Some(b'"') => self.text(),
+            _ => Err(self.unexpected("expected a string")),
+        }
+    }
+
+    /// Reads a string, or `null` as the empty one, as the API server does.
+    ///
+    /// # Errors
+    /// When neither is here.
+    #[inline]
+    pub fn string_or_null(&mut self) -> Result<Str<'a>, Error> {
+        if self.null()? {
+            return Ok(Str::default());
+        }
+        self.string()
+    }
+
+    /// Reads an integer.
+    ///
+    /// # Errors
+    /// When there is none here, or one that does not fit.
+    pub fn integer(&mut self) -> Result<i64, Error> {
+        self.parsed("expected an integer")
+    }
+
+    /// Reads `true` or `false`.
+    ///
+    /// # Errors
+    /// When neither is here.
+    pub fn boolean(&mut self) -> Result<bool, Error> {
+        self.parsed("expected true or false")
+    }
+
+    /// Reads `null`, if that is next; whether it was.
+    ///
+    /// # Errors
+    /// When it begins like `null` and is not.
+    #[inline]
+    pub fn null(&mut self) -> Result<bool, Error> {
+        if self.peek() != Some(b'n') {
+            return Ok(false);
+        }
+        self.step(after_scalar).map(|()| true)
+    }
+
+    /// Reads the value of a field that must not have come before: what comes twice may mean two things.
+    ///
+    /// # Errors
+    /// When it came before, or `read` fails.
+    #[inline]
+    pub fn once<T>(
+        &mut self,
+        key: &str,
+        field: &mut Option<T>,
+        read: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<(), Error> {
+        if field.is_some() {
+            return Err(self.unexpected(format_args!("the field {key} comes twice")));
+        }
+        *field = Some(read(self)?);
+        Ok(())
+    }
+
+    /// Reads by `read`, or skips what cannot be read so and says why.
+    ///
+    /// # Errors
+    /// When the text is not JSON here.
+    pub fn or_skip<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<Result<T, Error>, Error> {
+        let start = self.scan;
+        let value = read(self);
+        if value.is_err() {
+            self.scan = start;
+            self.skip()?;
+        }
+        Ok(value)
+    }
+
+    /// Skips a value; its text.
+    ///
+    /// # Errors
+    /// When there is no JSON value here.
+    pub fn raw(&mut self) -> Result<&'a str, Error> {
+        self.peek();
+        let start = self.position();
+        self.skip()?;
+        Ok(self.since(start))
+    }
+
+    /// Skips a value.
+    ///
+    /// # Errors
+    /// When there is no JSON value here.
+    #[inline]
+    pub fn skip(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            Some(b'"') => self.over_string(),
+            Some(b'{' | b'[') => {
+                let (scan, skipped) = self.scan.after_value();
+                self.scan = scan;
+                skipped.ok_or_else(|| self.malformed())
+            }
+            _ => self.step(after_scalar),
+        }
     }
 
     /// Ends the text.
@@ -132,50 +244,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether `null` is the next value, which is then read.
-    ///
-    /// # Errors
-    /// When it begins like `null` and is not.
-    #[inline]
-    pub fn null(&mut self) -> Result<bool, Error> {
-        if self.peek() != Some(b'n') {
-            return Ok(false);
-        }
-        self.step(|rest| rest.strip_prefix(b"null")).map(|()| true)
-    }
-
-    /// Skips a value; its text.
-    ///
-    /// # Errors
-    /// When there is no JSON value here.
-    #[inline]
-    pub fn skip(&mut self) -> Result<&'a str, Error> {
-        self.peek();
-        let start = self.position();
-        match self.scan.rest {
-            [b'"', ..] => {
-                self.over_string()?;
-            }
-            [b'{' | b'[', ..] => {
-                let (scan, skipped) = self.scan.after_value();
-                self.scan = scan;
-                skipped.ok_or_else(|| self.malformed())?;
-            }
-            _ => self.step(after_scalar)?,
-        }
-        Ok(self.since(start))
-    }
-
     /// The next byte that is not white space.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub fn peek(&mut self) -> Option<u8> {
         self.scan.rest = trimmed(self.scan.rest);
         self.scan.rest.first().copied()
     }
 
-    /// Goes over a bracket that opens.
+    /// Goes over a bracket that must open here.
     #[inline]
-    pub(super) fn enter(&mut self) -> Result<(), Error> {
+    fn open(&mut self, bracket: u8, expected: &str) -> Result<(), Error> {
+        if self.peek() != Some(bracket) {
+            return Err(self.unexpected(expected));
+        }
         match self.scan.rest {
             [_, tail @ ..] if self.scan.depth < NESTING_MAX => self.scan.rest = tail,
             _ => return Err(self.malformed()),
@@ -186,7 +267,7 @@ impl<'a> Reader<'a> {
 
     /// Goes over a bracket that must close here.
     #[inline]
-    pub(super) fn close(&mut self, bracket: u8) -> Result<(), Error> {
+    fn close(&mut self, bracket: u8) -> Result<(), Error> {
         self.expect(bracket)?;
         self.scan.depth -= 1;
         Ok(())
@@ -194,52 +275,51 @@ impl<'a> Reader<'a> {
 
     /// Goes to the next member or item; false where `end` is next.
     #[inline]
-    pub(super) fn next(&mut self, end: u8, first: bool) -> Result<bool, Error> {
-        match self.peek() {
-            Some(byte) if byte == end => return Ok(false),
+    fn next(&mut self, end: u8, first: bool) -> Result<bool, Error> {
+        self.peek();
+        match self.scan.rest {
+            [byte, ..] if *byte == end => return Ok(false),
             _ if first => {}
-            _ => {
-                self.expect(b',')?;
-                self.peek();
-            }
+            [b',', tail @ ..] => self.scan.rest = trimmed(tail),
+            _ => return Err(self.malformed()),
         }
         Ok(true)
     }
 
     #[inline]
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Error> {
+    fn expect(&mut self, byte: u8) -> Result<(), Error> {
         self.step(|rest| after(byte, rest))
     }
 
-    /// Reads a string, borrowed where it has no escapes.
-    #[inline]
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+    /// Reads a string that must begin here.
+    fn text(&mut self) -> Result<Str<'a>, Error> {
         let start = self.position();
-        if self.over_string()? {
-            let read = serde_json::from_str(self.since(start));
-            return read.map(Cow::Owned).map_err(|_| self.malformed());
+        if let [b'"', inside @ ..] = self.scan.rest
+            && let Some([b'"', tail @ ..]) = plain_from(inside)
+        {
+            self.scan.rest = tail;
+            let text = self.text.get(start + 1..self.position() - 1);
+            return Ok(Cow::Borrowed(text.unwrap_or_default()));
         }
-        let text = self.text.get(start + 1..self.position() - 1);
-        Ok(Cow::Borrowed(text.unwrap_or_default()))
+        self.over_string()?;
+        let read = serde_json::from_str(self.since(start));
+        read.map(Cow::Owned).map_err(|_| self.malformed())
     }
 
-    /// Goes over a string; whether it has escapes.
+    /// Goes over a string that must begin here.
     #[inline]
-    fn over_string(&mut self) -> Result<bool, Error> {
-        let found = match self.scan.rest {
-            [b'"', tail @ ..] => after_string(tail),
+    fn over_string(&mut self) -> Result<(), Error> {
+        self.step(|rest| match rest {
+            [b'"', inside @ ..] => after_string(inside),
             _ => None,
-        };
-        let (rest, escaped) = found.ok_or_else(|| self.malformed())?;
-        self.scan.rest = rest;
-        Ok(escaped)
+        })
     }
 
-    /// Goes over a number or a word; its text.
-    pub(super) fn scalar(&mut self) -> Result<&'a str, Error> {
+    fn parsed<T: FromStr>(&mut self, expected: &str) -> Result<T, Error> {
+        self.peek();
         let start = self.position();
-        self.step(after_scalar)?;
-        Ok(self.since(start))
+        let value = self.raw()?.parse();
+        value.map_err(|_| Error::unexpected(expected, start))
     }
 
     fn since(&self, start: usize) -> &'a str {
@@ -261,11 +341,12 @@ impl<'a> Reader<'a> {
     }
 
     /// An error here.
+    #[cold]
     pub(crate) fn unexpected(&self, what: impl Display) -> Error {
         Error::unexpected(what, self.position())
     }
 
-    pub(super) fn position(&self) -> usize {
+    fn position(&self) -> usize {
         self.text.len() - self.scan.rest.len()
     }
 }

@@ -33,7 +33,7 @@ impl Scan<'_> {
         let outside = self.depth;
         loop {
             match self.rest {
-                [b'"', tail @ ..] => self.rest = after_string(tail)?.0,
+                [b'"', tail @ ..] => self.rest = after_string(tail)?,
                 [b'{', tail @ ..] if self.depth < NESTING_MAX => match trimmed(tail) {
                     [b'}', tail @ ..] => self.rest = tail,
                     [b'"', tail @ ..] => {
@@ -106,7 +106,7 @@ pub(super) fn trimmed(mut rest: &[u8]) -> &[u8] {
 #[inline(always)]
 fn after_key(mut rest: &[u8], depth: usize) -> Option<&[u8]> {
     loop {
-        rest = match after_string(rest)?.0 {
+        rest = match after_string(rest)? {
             [b':', b'{', b'}', b',', b'"', tail @ ..] if depth < NESTING_MAX => tail,
             [b':', tail @ ..] => return Some(tail),
             tail => return after(b':', tail),
@@ -123,32 +123,29 @@ pub(super) fn after(byte: u8, rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// After a string that has begun, and whether it has escapes.
+/// After a string that has begun.
 #[inline(always)]
-pub(super) fn after_string(mut rest: &[u8]) -> Option<(&[u8], bool)> {
-    let mut escaped = false;
+pub(super) fn after_string(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
         match plain_from(rest)? {
-            [b'"', tail @ ..] => return Some((tail, escaped)),
+            [b'"', tail @ ..] => return Some(tail),
             [b'\\', tail @ ..] => rest = after_escape(tail)?,
             _ => return None,
         }
-        escaped = true;
     }
 }
 
 /// From the first byte on that does not stand for itself in a string, found in eight at once.
 #[inline(always)]
-fn plain_from(mut rest: &[u8]) -> Option<&[u8]> {
+pub(super) fn plain_from(mut rest: &[u8]) -> Option<&[u8]> {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // The highest bit of each byte that is 0, and perhaps of some above it.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
     while let Some((eight, tail)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*eight);
-        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
-        let escapes = zeros(word ^ (ONES * u64::from(b'\\')));
-        let controls = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quotes | escapes | controls) & (ONES << 7);
+        // The highest bit of each byte that is found, and perhaps of some above it. With its second bit turned, a quote is 0x20
+        // and comes right after the controls, and a space does not.
+        let quotes_and_controls = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+        let escapes = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        let found = (quotes_and_controls | escapes) & !word & (ONES << 7);
         if found != 0 {
             return rest.get(found.trailing_zeros() as usize / 8..);
         }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::Keys;
 use crate::inject::pod::{Container, Pod};
 use crate::inject::{SKILLS_PATH, Target, is_skills_puller};
+use crate::json::reader::Reader;
 use crate::names::{Listed, Named, Said};
 use crate::skill::SkillName;
 
@@ -52,7 +52,8 @@ impl AgentPod {
     /// Reads a Pod: the team that it names, and what is kept of it. Nothing where it names none or opted out.
     #[must_use]
     pub fn read(object: &Value, keys: &Keys) -> Option<(Box<str>, Self)> {
-        let pod = Pod::deserialize(object).ok()?;
+        let json = object.to_string();
+        let pod = Pod::read(&mut Reader::new(&json)).ok()?;
         let target = Target::of(&pod, keys).ok()??;
         let mounts = pod.containers().iter().flat_map(skill_mounts);
         let mounted = mounts.map(|(skill, _)| skill.into());

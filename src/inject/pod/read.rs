@@ -1,0 +1,205 @@
+//! The JSON of a Pod to the view of it.
+//!
+//! `null` is an absent field, as the API server reads it, and what is not looked at is skipped. What is looked at and comes twice is
+//! refused.
+
+use super::{Container, Metadata, Mount, Named, Pairs, Pod, SecurityContext, Spec, Volume};
+use crate::json::reader::{Error, Reader};
+
+/// How many labels, or annotations, there is room for at first: as many as most Pods have.
+const PAIRS: usize = 16;
+
+impl<'a> Pod<'a> {
+    /// Reads a Pod, or the Pod template of a workload.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (mut kind, mut metadata, mut spec) = (None, None, None);
+        reader.object(|reader, key| match &*key {
+            "kind" => field(reader, &key, &mut kind, Reader::string),
+            "metadata" => field(reader, &key, &mut metadata, Metadata::read),
+            "spec" => field(reader, &key, &mut spec, Spec::read),
+            _ => reader.skip(),
+        })?;
+        Ok(Self {
+            kind,
+            metadata: metadata.unwrap_or_default(),
+            spec: spec.unwrap_or_default(),
+        })
+    }
+}
+
+impl<'a> Metadata<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut metadata = Self::default();
+        reader.object(|reader, key| match &*key {
+            "name" => field(reader, &key, &mut metadata.name, Reader::string),
+            "generateName" => field(reader, &key, &mut metadata.generate_name, Reader::string),
+            "namespace" => field(reader, &key, &mut metadata.namespace, Reader::string),
+            "labels" => field(reader, &key, &mut metadata.labels, Pairs::read),
+            "annotations" => field(reader, &key, &mut metadata.annotations, Pairs::read),
+            _ => reader.skip(),
+        })?;
+        Ok(metadata)
+    }
+}
+
+impl<'a> Spec<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut spec = Self::default();
+        reader.object(|reader, key| match &*key {
+            "containers" => list(reader, &key, &mut spec.containers, Container::read),
+            "initContainers" => list(reader, &key, &mut spec.init_containers, Container::read),
+            "volumes" => list(reader, &key, &mut spec.volumes, Volume::read),
+            "imagePullSecrets" => list(reader, &key, &mut spec.image_pull_secrets, Named::read),
+            "restartPolicy" => field(reader, &key, &mut spec.restart_policy, Reader::string),
+            "os" => field(reader, &key, &mut spec.os, Named::read),
+            "nodeSelector" => field(reader, &key, &mut spec.node_selector, Pairs::read),
+            "hostNetwork" => field(reader, &key, &mut spec.host_network, Reader::boolean),
+            "securityContext" => {
+                let read = SecurityContext::read;
+                field(reader, &key, &mut spec.security_context, read)
+            }
+            _ => reader.skip(),
+        })?;
+        Ok(spec)
+    }
+}
+
+impl<'a> Container<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (mut container, mut name) = (Self::default(), None);
+        reader.object(|reader, key| match &*key {
+            "name" => field(reader, &key, &mut name, Reader::string),
+            "image" => field(reader, &key, &mut container.image, Reader::string),
+            "command" => list(reader, &key, &mut container.command, Reader::string_or_null),
+            "args" => list(reader, &key, &mut container.args, Reader::string_or_null),
+            "restartPolicy" => field(reader, &key, &mut container.restart_policy, Reader::string),
+            "volumeMounts" => list(reader, &key, &mut container.volume_mounts, Mount::read),
+            "securityContext" => {
+                let read = SecurityContext::read;
+                field(reader, &key, &mut container.security_context, read)
+            }
+            _ => reader.skip(),
+        })?;
+        container.name = name.unwrap_or_default();
+        Ok(container)
+    }
+}
+
+impl SecurityContext {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let mut run_as_user = None;
+        reader.object(|reader, key| match &*key {
+            "runAsUser" => field(reader, &key, &mut run_as_user, Reader::integer),
+            _ => reader.skip(),
+        })?;
+        Ok(Self { run_as_user })
+    }
+}
+
+impl<'a> Mount<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (mut name, mut mount_path) = (None, None);
+        reader.object(|reader, key| match &*key {
+            "name" => field(reader, &key, &mut name, Reader::string),
+            "mountPath" => field(reader, &key, &mut mount_path, Reader::string),
+            _ => reader.skip(),
+        })?;
+        Ok(Self {
+            name: name.unwrap_or_default(),
+            mount_path: mount_path.unwrap_or_default(),
+        })
+    }
+}
+
+impl<'a> Named<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut name = None;
+        reader.object(|reader, key| match &*key {
+            "name" => field(reader, &key, &mut name, Reader::string),
+            _ => reader.skip(),
+        })?;
+        Ok(Self { name })
+    }
+}
+
+impl<'a> Volume<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (mut volume, mut name) = (Self::default(), None);
+        reader.object(|reader, key| {
+            if reader.null()? {
+                return Ok(());
+            }
+            match &*key {
+                "name" => return reader.once(&key, &mut name, Reader::string),
+                "configMap" => volume.read_config_map(reader)?,
+                "image" => volume.read_image(reader)?,
+                _ => reader.skip()?,
+            }
+            volume.kind = key;
+            Ok(())
+        })?;
+        volume.name = name.unwrap_or_default();
+        Ok(volume)
+    }
+
+    fn read_config_map(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.object(|reader, key| match &*key {
+            "name" => field(reader, &key, &mut self.config_map, Reader::string),
+            "items" => {
+                self.has_items = !reader.null()?;
+                if self.has_items {
+                    reader.skip()
+                } else {
+                    Ok(())
+                }
+            }
+            _ => reader.skip(),
+        })
+    }
+
+    fn read_image(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.object(|reader, key| match &*key {
+            "reference" => field(reader, &key, &mut self.image, Reader::string),
+            _ => reader.skip(),
+        })
+    }
+}
+
+impl<'a> Pairs<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut pairs = Vec::with_capacity(PAIRS);
+        reader.object(|reader, key| {
+            pairs.push((key, reader.string_or_null()?));
+            Ok(())
+        })?;
+        Ok(Self(pairs))
+    }
+}
+
+/// Reads a field of an object.
+#[inline]
+fn field<'a, T>(
+    reader: &mut Reader<'a>,
+    key: &str,
+    field: &mut Option<T>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<(), Error> {
+    if reader.null()? {
+        return Ok(());
+    }
+    reader.once(key, field, read)
+}
+
+/// Reads a field that is a list.
+#[inline]
+fn list<'a, T>(
+    reader: &mut Reader<'a>,
+    key: &str,
+    items: &mut Option<Vec<T>>,
+    item: impl Fn(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<(), Error> {
+    field(reader, key, items, |reader| reader.list(item))
+}
