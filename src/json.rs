@@ -2,6 +2,7 @@
 
 pub mod reader;
 mod scan;
+pub mod seen;
 
 use std::fmt;
 use std::marker::PhantomData;

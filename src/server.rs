@@ -17,6 +17,7 @@ use axum::routing::post;
 use crate::certs::Served;
 use crate::clock::unix_seconds;
 use crate::inject::{ServerVersion, Settings};
+use crate::json::seen::Seen;
 use crate::metrics::{Metrics, Readings};
 use crate::teams::Teams;
 use crate::teams::cluster::LastEvent;
@@ -51,6 +52,8 @@ pub struct App {
     pub draining: AtomicBool,
     /// Answers that were given, for Pods that get the same.
     answers: Answers,
+    /// What was read before of Pods like others.
+    seen: Seen,
     /// Keeps a flood of denials from flooding the log.
     pub log_throttle: Throttle,
 }
@@ -69,6 +72,7 @@ impl App {
             invalid_team_files: Arc::default(),
             draining: AtomicBool::new(false),
             answers: Answers::default(),
+            seen: Seen::default(),
             log_throttle: Throttle::default(),
         }
     }

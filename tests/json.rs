@@ -9,7 +9,9 @@ mod cases;
 
 use std::sync::LazyLock;
 
+use agentteam_webhook::admission::Request;
 use agentteam_webhook::json::reader::{Error, NESTING_MAX, Reader};
+use agentteam_webhook::json::seen::Seen;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde::de::IgnoredAny;
@@ -135,6 +137,20 @@ proptest! {
     ) {
         let text: &String = text.get(&TEXTS);
         agree(&changed(text, &changes))?;
+    }
+
+    #[test]
+    fn a_review_is_taken_alike_whatever_was_seen_before(changes in prop::collection::vec(change(), 0..3)) {
+        static SEEN: LazyLock<Seen> = LazyLock::new(|| {
+            let seen = Seen::default();
+            Request::read(REVIEW.as_bytes(), &seen).unwrap();
+            seen
+        });
+        let fields = &TEXTS[0];
+        assert!(REVIEW.contains(fields));
+        let review = REVIEW.replacen(fields, &changed(fields, &changes), 1);
+        let read = |seen: &Seen| format!("{:?}", Request::read(review.as_bytes(), seen));
+        prop_assert_eq!(read(&SEEN), read(&Seen::default()), "{}", review);
     }
 }
 

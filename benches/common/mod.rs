@@ -16,6 +16,7 @@ use std::sync::Arc;
 use agentteam_webhook::admission::{Decision, Prepared, Request};
 use agentteam_webhook::api::{Group, Keys};
 use agentteam_webhook::inject::{Settings, Target, inject};
+use agentteam_webhook::json::seen::Seen;
 use agentteam_webhook::team::{Identity, Team};
 use serde_json::{Value, json};
 
@@ -90,7 +91,8 @@ pub fn settings() -> Settings {
 
 /// Bytes to bytes: all that the webhook does between the socket and the socket.
 pub fn admit(body: &[u8], team: &Team, settings: &Settings) -> Vec<u8> {
-    let request = Request::read(body).unwrap();
+    let seen = Seen::default();
+    let request = Request::read(body, &seen).unwrap();
     let pod = request.pod().unwrap().unwrap();
     let target = Target::of(pod, &settings.keys).unwrap().unwrap();
     let injection = inject(pod, &target, team, settings, None).unwrap();

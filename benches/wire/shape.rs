@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use agentteam_webhook::admission::Request;
 use agentteam_webhook::inject::{Settings, Target, inject};
+use agentteam_webhook::json::seen::Seen;
 use agentteam_webhook::team::Team;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -113,7 +114,8 @@ impl Shape {
 
 /// The Pod of `review` as the library patches it.
 fn injected(review: &[u8], team: &Team, settings: &Settings, pod: &mut Value) {
-    let request = Request::read(review).unwrap();
+    let seen = Seen::default();
+    let request = Request::read(review, &seen).unwrap();
     let read = request.pod().unwrap().unwrap();
     let target = Target::of(read, &settings.keys).unwrap().unwrap();
     let injection = inject(read, &target, team, settings, None).unwrap();

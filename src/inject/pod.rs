@@ -314,4 +314,20 @@ mod tests {
         }
         pod(r#"{"status": 1, "status": 1, "spec": {"tolerations": 1, "tolerations": 1}}"#);
     }
+
+    #[test]
+    fn managed_fields_of_any_shape_are_skipped() {
+        for fields in [
+            "null",
+            "7",
+            "[7]",
+            r#"[{"fieldsV1": null}]"#,
+            r#"[{"fieldsV1": {"f:spec": {}}}]"#,
+        ] {
+            let text = format!(r#"{{"metadata": {{"managedFields": {fields}, "name": "a"}}}}"#);
+            assert_eq!(pod(&text).display_name(), "a");
+        }
+        let text = r#"{"metadata": {"managedFields": [{"fieldsV1": {"f:spec": }}]}}"#;
+        assert!(Pod::read(&mut Reader::new(text)).is_err());
+    }
 }

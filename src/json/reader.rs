@@ -11,6 +11,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::scan::{Scan, after, after_scalar, after_string, plain_from, trimmed};
+use super::seen::Seen;
 
 /// The deepest nesting that is read or skipped.
 pub const NESTING_MAX: usize = 128;
@@ -67,6 +68,7 @@ pub type Str<'a> = Cow<'a, str>;
 pub struct Reader<'a> {
     text: &'a str,
     scan: Scan<'a>,
+    seen: Option<&'a Seen>,
 }
 
 impl<'a> Reader<'a> {
@@ -77,7 +79,18 @@ impl<'a> Reader<'a> {
             rest: text.as_bytes(),
             depth: 0,
         };
-        Self { text, scan }
+        Self {
+            text,
+            scan,
+            seen: None,
+        }
+    }
+
+    /// The same, which goes faster over what it has `seen`.
+    #[must_use]
+    pub fn with(self, seen: &'a Seen) -> Self {
+        let seen = Some(seen);
+        Self { seen, ..self }
     }
 
     /// Reads an object by calling `member` with each key at its value, which must be read or skipped.
@@ -231,6 +244,25 @@ impl<'a> Reader<'a> {
             }
             _ => self.step(after_scalar),
         }
+    }
+
+    /// Skips a value that may be long and the same in many texts, and that it does no harm to remember.
+    ///
+    /// # Errors
+    /// When there is no JSON value here.
+    pub fn skip_common(&mut self) -> Result<(), Error> {
+        self.peek();
+        let start = self.scan;
+        let Some(seen) = self.seen.filter(|_| start.rest.starts_with(b"{")) else {
+            return self.skip();
+        };
+        if let Some(rest) = seen.after(&start) {
+            self.scan.rest = rest;
+            return Ok(());
+        }
+        let text = self.raw()?;
+        seen.keep(text, start.depth);
+        Ok(())
     }
 
     /// Ends the text.

@@ -40,7 +40,7 @@ pub(super) async fn answer(
         Err(rejected) => return reject(app, rejected, Instant::now()),
     };
     let started = Instant::now();
-    let request = match Request::read(&body) {
+    let request = match Request::read(&body, &app.seen) {
         Ok(request) => request,
         Err(error) => {
             let rejected = Rejected(

@@ -39,10 +39,23 @@ impl<'a> Metadata<'a> {
             "namespace" => field(reader, &key, &mut metadata.namespace, Reader::string),
             "labels" => field(reader, &key, &mut metadata.labels, Pairs::read),
             "annotations" => field(reader, &key, &mut metadata.annotations, Pairs::read),
+            "managedFields" => reader.or_skip(skip_managed_fields).map(drop),
             _ => reader.skip(),
         })?;
         Ok(metadata)
     }
+}
+
+/// Skips who manages which fields. The fields take up to half of a review, are the same in all Pods of a workload, and are told by
+/// their names, without a value.
+fn skip_managed_fields(reader: &mut Reader<'_>) -> Result<(), Error> {
+    let managers = reader.list(|reader| {
+        reader.object(|reader, key| match &*key {
+            "fieldsV1" => reader.skip_common(),
+            _ => reader.skip(),
+        })
+    });
+    managers.map(drop)
 }
 
 impl<'a> Spec<'a> {

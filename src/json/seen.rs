@@ -1,0 +1,110 @@
+//! Objects that were gone over before, and need not be held to the grammar again.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{PoisonError, RwLock};
+
+use super::scan::Scan;
+
+/// The most that all kept objects may take, in bytes.
+const SIZE_MAX: usize = 1 << 20;
+
+/// The most that one may take.
+const OBJECT_MAX: usize = SIZE_MAX / 8;
+
+/// Objects that were skipped, to be skipped by comparison where they come again.
+#[derive(Debug, Default)]
+pub struct Seen(RwLock<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The objects, and the depth that each was seen at.
+    depths: BTreeMap<Box<[u8]>, usize>,
+    size: usize,
+}
+
+impl Seen {
+    /// The text after the object that comes next, if it was seen before, and not less deep: then its own nesting is no more
+    /// than may be here.
+    pub(super) fn after<'a>(&self, next: &Scan<'a>) -> Option<&'a [u8]> {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        // No object begins with another one, so that none sorts between an object and a text that begins with it.
+        let until_next = (Bound::Unbounded, Bound::Included(next.rest));
+        let (nearest, &depth) = kept.depths.range::<[u8], _>(until_next).next_back()?;
+        let rest = next.rest.strip_prefix(&**nearest)?;
+        (next.depth <= depth).then_some(rest)
+    }
+
+    /// Keeps an object that is JSON at this depth. Where there is no room for it, all others are forgotten: those that are needed
+    /// come again.
+    pub(super) fn keep(&self, object: &str, depth: usize) {
+        if object.len() > OBJECT_MAX {
+            return;
+        }
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.size + object.len() > SIZE_MAX {
+            *kept = Kept::default();
+        }
+        if kept
+            .depths
+            .insert(object.as_bytes().into(), depth)
+            .is_none()
+        {
+            kept.size += object.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after<'a>(seen: &Seen, text: &'a str) -> Option<&'a [u8]> {
+        let (rest, depth) = (text.as_bytes(), 6);
+        seen.after(&Scan { rest, depth })
+    }
+
+    #[test]
+    fn what_was_kept_is_found_among_others_and_nothing_else_is() {
+        let seen = Seen::default();
+        let objects: Vec<_> = (0..50)
+            .map(|number| format!(r#"{{"f:{}":{{}}}}"#, "x".repeat(number)))
+            .collect();
+        for object in &objects {
+            assert_eq!(after(&seen, &format!("{object},1")), None);
+            seen.keep(object, 6);
+        }
+        for object in &objects {
+            assert_eq!(after(&seen, &format!("{object},1")), Some(&b",1"[..]));
+            assert_eq!(after(&seen, object), Some(&b""[..]));
+            assert_eq!(after(&seen, &object[..object.len() - 1]), None);
+            assert_eq!(after(&seen, &object.replace("{}", "{ }")), None);
+        }
+    }
+
+    #[test]
+    fn what_was_seen_is_held_to_the_grammar_where_it_is_deeper() {
+        let seen = Seen::default();
+        for (depth, is_found) in [(5, false), (7, true)] {
+            seen.keep("{}", depth);
+            assert_eq!(after(&seen, "{}").is_some(), is_found);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound() {
+        let seen = Seen::default();
+        let object = |number: usize| format!(r#"{{"f:{number}":"{}"}}"#, "x".repeat(10_000));
+        for number in 0..1_000 {
+            seen.keep(&object(number), 6);
+            assert!(after(&seen, &object(number)).is_some());
+            let kept = seen.0.read().unwrap();
+            let size: usize = kept.depths.keys().map(|object| object.len()).sum();
+            assert!(kept.size == size && size <= SIZE_MAX);
+        }
+        assert_eq!(after(&seen, &object(0)), None);
+        let long = object(0).replace('x', "long");
+        seen.keep(&long.repeat(4), 6);
+        assert_eq!(after(&seen, &long), None);
+    }
+}
