@@ -68,7 +68,7 @@ pub fn bars(results: &Results) -> String {
 
 /// What grows, one panel each, on logarithmic scales: a straight line that rises no faster than the diagonal is linear.
 pub fn lines(growth: &Growth) -> String {
-    let mut svg = open(720, 520);
+    let mut svg = open(720, 755);
     text(
         &mut svg,
         16.0,

@@ -15,6 +15,8 @@ use super::shape::Shape;
 const SKILLS: [usize; 8] = [0, 1, 2, 5, 10, 20, 50, 100];
 const POD_KIB: [usize; 6] = [2, 8, 32, 128, 512, 1024];
 const CONTAINERS: [usize; 7] = [1, 5, 10, 50, 100, 200, 500];
+/// Pods of one workload have the same `managedFields` but for the time.
+const WORKLOADS: [usize; 5] = [1, 10, 50, 100, 400];
 const TEAMS: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
 
 /// How many of the teams are asked for.
@@ -59,9 +61,9 @@ pub fn measure(runtime: &Runtime, product: &Contender, files: &Files, cell: Dura
     let shape = |review: &[u8]| Shape::new(review, &common::team(), &common::settings());
     let small = shape(common::SMALL);
     let (running, _) = product.start(files, &small);
-    let point = |of, shape: Shape| Point {
+    let point = |of, shapes: &[Shape]| Point {
         of,
-        cpu: one(&running, &[shape]),
+        cpu: one(&running, shapes),
         resident: running.resident(),
         start: 0.0,
         text: 0,
@@ -71,28 +73,30 @@ pub fn measure(runtime: &Runtime, product: &Contender, files: &Files, cell: Dura
             &format!("skills-{count}"),
             &skills(count),
         ));
-        point(
-            count,
-            Shape::new(
-                &named(&format!("skills-{count}")),
-                &team,
-                &common::settings(),
-            ),
-        )
+        let review = named(&format!("skills-{count}"));
+        point(count, &[Shape::new(&review, &team, &common::settings())])
     };
     series.push(Series {
         name: "skills",
         points: SKILLS.iter().map(by_skills).collect(),
     });
-    let by_size = |&kib: &usize| point(kib, shape(&pod_of(kib << 10)));
+    let by_size = |&kib: &usize| point(kib, &[shape(&pod_of(kib << 10))]);
     series.push(Series {
         name: "KiB of the Pod",
         points: POD_KIB.iter().map(by_size).collect(),
     });
-    let by_containers = |&count: &usize| point(count, shape(&containers(count)));
+    let by_containers = |&count: &usize| point(count, &[shape(&containers(count))]);
     series.push(Series {
         name: "containers and volumes",
         points: CONTAINERS.iter().map(by_containers).collect(),
+    });
+    let by_workloads = |&count: &usize| {
+        let shapes: Vec<_> = (0..count).map(|number| shape(&workload(number))).collect();
+        point(count, &shapes)
+    };
+    series.push(Series {
+        name: "workloads of large Pods",
+        points: WORKLOADS.iter().map(by_workloads).collect(),
     });
     drop(running);
 
@@ -150,11 +154,24 @@ pub fn of_teams(files: &Files, names: &[String]) -> Vec<Shape> {
 
 /// The small review with another team.
 fn named(team: &str) -> Vec<u8> {
-    changed(|pod| pod["metadata"]["labels"]["kagents.dev/agent-team"] = json!(team))
+    changed(common::SMALL, |pod| {
+        pod["metadata"]["labels"]["kagents.dev/agent-team"] = json!(team);
+    })
 }
 
-fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
-    let mut review: Value = serde_json::from_slice(common::SMALL).unwrap();
+/// The large review with a label, and with it `managedFields`, that Pods of other workloads have not.
+fn workload(number: usize) -> Vec<u8> {
+    let label = format!("workload-{number:06}");
+    changed(common::LARGE, |pod| {
+        let metadata = &mut pod["metadata"];
+        metadata["labels"][&label] = json!("");
+        metadata["managedFields"][0]["fieldsV1"]["f:metadata"]["f:labels"][format!("f:{label}")] =
+            json!({});
+    })
+}
+
+fn changed(review: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut review: Value = serde_json::from_slice(review).unwrap();
     change(&mut review["request"]["object"]);
     review.to_string().into_bytes()
 }
@@ -174,7 +191,7 @@ fn pod_of(bytes: usize) -> Vec<u8> {
         )
     };
     let grown = |count: usize| {
-        changed(|pod| {
+        changed(common::SMALL, |pod| {
             pod["metadata"]
                 .as_object_mut()
                 .unwrap()
@@ -192,7 +209,7 @@ fn pod_of(bytes: usize) -> Vec<u8> {
 
 /// A Pod of that many containers, each with a volume of its own.
 fn containers(count: usize) -> Vec<u8> {
-    changed(|pod| {
+    changed(common::SMALL, |pod| {
         let first = pod["spec"]["containers"][0].clone();
         for number in 1..count {
             let mut container = first.clone();
