@@ -16,9 +16,6 @@ use super::seen::Seen;
 /// The deepest nesting that is read or skipped.
 pub const NESTING_MAX: usize = 128;
 
-/// How many items of a list there is room for at first: as many as most lists have.
-const ITEMS: usize = 8;
-
 /// Why a text is not the JSON that was expected. Says nothing of the values in it: they may be secrets, and of any length.
 ///
 /// In a box, for results that are passed in registers.
@@ -123,7 +120,7 @@ impl<'a> Reader<'a> {
         mut item: impl FnMut(&mut Self) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         self.open(b'[', "expected a list")?;
-        let mut items = Vec::with_capacity(ITEMS);
+        let mut items = Vec::new();
         while self.next(b']', items.is_empty())? {
             items.push(item(self)?);
         }
