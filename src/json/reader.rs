@@ -321,18 +321,34 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string that must begin here.
+    #[inline]
     fn text(&mut self) -> Result<Str<'a>, Error> {
-        let start = self.position();
-        if let [b'"', inside @ ..] = self.scan.rest
-            && let Some([b'"', tail @ ..]) = plain_from(inside)
-        {
-            self.scan.rest = tail;
-            let text = self.text.get(start + 1..self.position() - 1);
-            return Ok(Cow::Borrowed(text.unwrap_or_default()));
+        match self.plain_text() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.escaped_text().map(Cow::Owned),
         }
+    }
+
+    /// Reads a string without escapes; nothing where it is another one.
+    fn plain_text(&mut self) -> Option<&'a str> {
+        let [b'"', inside @ ..] = self.scan.rest else {
+            return None;
+        };
+        let [b'"', tail @ ..] = plain_from(inside)? else {
+            return None;
+        };
+        let (start, end) = (
+            self.text.len() - inside.len(),
+            self.text.len() - tail.len() - 1,
+        );
+        self.scan.rest = tail;
+        self.text.get(start..end)
+    }
+
+    fn escaped_text(&mut self) -> Result<String, Error> {
+        let start = self.position();
         self.over_string()?;
-        let read = serde_json::from_str(self.since(start));
-        read.map(Cow::Owned).map_err(|_| self.malformed())
+        serde_json::from_str(self.since(start)).map_err(|_| self.malformed())
     }
 
     /// Goes over a string that must begin here.
