@@ -1,7 +1,7 @@
 //! Objects that were gone over before, and need not be held to the grammar again.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::{PoisonError, RwLock};
 
 use super::scan::Scan;
@@ -9,8 +9,8 @@ use super::scan::Scan;
 /// The most that all kept objects may take, in bytes.
 const SIZE_MAX: usize = 1 << 20;
 
-/// The most that one may take.
-const OBJECT_MAX: usize = SIZE_MAX / 8;
+/// How long the objects are that are kept: shorter ones are gone over as fast, and a longer one would leave no room for others.
+const LENGTHS: RangeInclusive<usize> = 256..=SIZE_MAX / 8;
 
 /// Objects that were skipped, to be skipped by comparison where they come again.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Seen {
     /// Keeps an object that is JSON at this depth. Where there is no room for it, all others are forgotten: those that are needed
     /// come again.
     pub(super) fn keep(&self, object: &str, depth: usize) {
-        if object.len() > OBJECT_MAX {
+        if !LENGTHS.contains(&object.len()) {
             return;
         }
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +68,7 @@ mod tests {
     fn what_was_kept_is_found_among_others_and_nothing_else_is() {
         let seen = Seen::default();
         let objects: Vec<_> = (0..50)
-            .map(|number| format!(r#"{{"f:{}":{{}}}}"#, "x".repeat(number)))
+            .map(|number| format!(r#"{{"f:{}":{{}}}}"#, "x".repeat(300 + number)))
             .collect();
         for object in &objects {
             assert_eq!(after(&seen, &format!("{object},1")), None);
@@ -85,9 +85,10 @@ mod tests {
     #[test]
     fn what_was_seen_is_held_to_the_grammar_where_it_is_deeper() {
         let seen = Seen::default();
+        let object = format!(r#"{{"f:{}":{{}}}}"#, "x".repeat(300));
         for (depth, is_found) in [(5, false), (7, true)] {
-            seen.keep("{}", depth);
-            assert_eq!(after(&seen, "{}").is_some(), is_found);
+            seen.keep(&object, depth);
+            assert_eq!(after(&seen, &object).is_some(), is_found);
         }
     }
 
@@ -103,8 +104,9 @@ mod tests {
             assert!(kept.size == size && size <= SIZE_MAX);
         }
         assert_eq!(after(&seen, &object(0)), None);
-        let long = object(0).replace('x', "long");
-        seen.keep(&long.repeat(4), 6);
-        assert_eq!(after(&seen, &long), None);
+        for other in [object(0).replace('x', &"x".repeat(20)), "{}".to_owned()] {
+            seen.keep(&other, 6);
+            assert_eq!(after(&seen, &other), None);
+        }
     }
 }
