@@ -231,8 +231,14 @@ fn an_entrypoint_that_copies_the_skills_into_its_home() {
             cp -r /var/claude-skills/"$name"/. ~/.claude/skills/"$name"/
         done
         echo copied
+        touch ~/copied
         exec sleep infinity"#
     ]);
+    // A container that runs has not copied yet.
+    container["readinessProbe"] = json!({
+        "exec": {"command": ["test", "-e", "/home/agent/copied"]},
+        "periodSeconds": 1,
+    });
 
     place.apply(&agent);
 
