@@ -40,7 +40,7 @@ impl<'a> Request<'a> {
         let mut reader = Reader::new(text).with(seen);
         let review = Review::read(&mut reader)?;
         reader.end()?;
-        let required = |name: &str| reader.unexpected(format_args!("the field {name} is missing"));
+        let required = |name| missing(&reader, name);
         let api_version = review.api_version.ok_or_else(|| required("apiVersion"))?;
         let kind = review.kind.ok_or_else(|| required("kind"))?;
         if &*api_version != API_VERSION || &*kind != KIND {
@@ -120,7 +120,7 @@ impl<'a> Kind<'a> {
             "kind" => reader.once(&key, &mut kind, Reader::string),
             _ => reader.skip(),
         })?;
-        let kind = kind.ok_or_else(|| reader.unexpected("the field kind is missing"))?;
+        let kind = kind.ok_or_else(|| missing(reader, "kind"))?;
         Ok(Self { kind })
     }
 }
@@ -133,8 +133,7 @@ impl<'a> Resource<'a> {
             "resource" => reader.once(&key, &mut resource, Reader::string),
             _ => reader.skip(),
         })?;
-        let resource =
-            resource.ok_or_else(|| reader.unexpected("the field resource is missing"))?;
+        let resource = resource.ok_or_else(|| missing(reader, "resource"))?;
         Ok(Self {
             group: group.unwrap_or_default(),
             resource,
@@ -152,4 +151,8 @@ impl Operation {
             _ => return Err(reader.unexpected("expected CREATE, UPDATE, DELETE or CONNECT")),
         })
     }
+}
+
+fn missing(reader: &Reader<'_>, name: &str) -> Error {
+    reader.unexpected(format_args!("the field {name} is missing"))
 }

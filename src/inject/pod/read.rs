@@ -103,12 +103,14 @@ impl<'a> Container<'a> {
 
 impl SecurityContext {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let mut run_as_user = None;
-        reader.object(|reader, key| match &*key {
-            "runAsUser" => field(reader, &key, &mut run_as_user, Reader::integer),
-            _ => reader.skip(),
-        })?;
-        Ok(Self { run_as_user })
+        let mut context = Self::default();
+        only(
+            reader,
+            "runAsUser",
+            &mut context.run_as_user,
+            Reader::integer,
+        )?;
+        Ok(context)
     }
 }
 
@@ -129,12 +131,9 @@ impl<'a> Mount<'a> {
 
 impl<'a> Named<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut name = None;
-        reader.object(|reader, key| match &*key {
-            "name" => field(reader, &key, &mut name, Reader::string),
-            _ => reader.skip(),
-        })?;
-        Ok(Self { name })
+        let mut named = Self::default();
+        only(reader, "name", &mut named.name, Reader::string)?;
+        Ok(named)
     }
 }
 
@@ -148,7 +147,7 @@ impl<'a> Volume<'a> {
             match &*key {
                 "name" => return reader.once(&key, &mut name, Reader::string),
                 "configMap" => volume.read_config_map(reader)?,
-                "image" => volume.read_image(reader)?,
+                "image" => only(reader, "reference", &mut volume.image, Reader::string)?,
                 _ => reader.skip()?,
             }
             volume.kind = key;
@@ -172,13 +171,6 @@ impl<'a> Volume<'a> {
             _ => reader.skip(),
         })
     }
-
-    fn read_image(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        reader.object(|reader, key| match &*key {
-            "reference" => field(reader, &key, &mut self.image, Reader::string),
-            _ => reader.skip(),
-        })
-    }
 }
 
 impl<'a> Pairs<'a> {
@@ -190,6 +182,23 @@ impl<'a> Pairs<'a> {
         })?;
         Ok(Self(pairs))
     }
+}
+
+/// Reads an object of which only one field is looked at.
+#[inline]
+fn only<'a, T>(
+    reader: &mut Reader<'a>,
+    name: &str,
+    value: &mut Option<T>,
+    read: impl Fn(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<(), Error> {
+    reader.object(|reader, key| {
+        if key == name {
+            field(reader, &key, value, &read)
+        } else {
+            reader.skip()
+        }
+    })
 }
 
 /// Reads a field of an object.
