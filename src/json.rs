@@ -1,5 +1,6 @@
 //! JSON read more strictly, and shown more carefully, than derived readers do by themselves.
 
+mod ahead;
 pub mod reader;
 mod scan;
 pub mod seen;

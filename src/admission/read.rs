@@ -35,8 +35,8 @@ impl<'a> Request<'a> {
         if body.is_empty() {
             return Err(Malformed::Empty);
         }
-        let text =
-            std::str::from_utf8(body).map_err(|error| Malformed::Encoding(error.valid_up_to()))?;
+        let text = simdutf8::compat::from_utf8(body)
+            .map_err(|error| Malformed::Encoding(error.valid_up_to()))?;
         let mut reader = Reader::new(text).with(seen);
         let review = Review::read(&mut reader)?;
         reader.end()?;

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::scan::{Scan, after, after_scalar, after_string, plain_from, trimmed};
+use super::scan::{Scan, after_colon, after_plain, after_scalar, trimmed};
 use super::seen::Seen;
 
 /// The deepest nesting that is read or skipped.
@@ -72,13 +72,9 @@ impl<'a> Reader<'a> {
     /// A reader at the beginning of `text`.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
-        let scan = Scan {
-            rest: text.as_bytes(),
-            depth: 0,
-        };
         Self {
             text,
-            scan,
+            scan: Scan::new(text.as_bytes()),
             seen: None,
         }
     }
@@ -99,15 +95,14 @@ impl<'a> Reader<'a> {
         &mut self,
         mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.open(b'{', "expected an object")?;
-        let mut first = true;
-        while self.next(b'}', first)? {
+        let mut goes_on = self.open(b'{', b'}', "expected an object")?;
+        while goes_on {
             let key = self.text()?;
-            self.expect(b':')?;
+            self.step(after_colon)?;
             member(self, key)?;
-            first = false;
+            goes_on = self.goes_on(b'}')?;
         }
-        self.close(b'}')
+        Ok(())
     }
 
     /// Reads a list by calling `item` at each item, which must be read or skipped.
@@ -119,12 +114,12 @@ impl<'a> Reader<'a> {
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        self.open(b'[', "expected a list")?;
+        let mut goes_on = self.open(b'[', b']', "expected a list")?;
         let mut items = Vec::new();
-        while self.next(b']', items.is_empty())? {
+        while goes_on {
             items.push(item(self)?);
+            goes_on = self.goes_on(b']')?;
         }
-        self.close(b']')?;
         Ok(items)
     }
 
@@ -220,7 +215,6 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When there is no JSON value here.
     pub fn raw(&mut self) -> Result<&'a str, Error> {
-        self.peek();
         let start = self.position();
         self.skip()?;
         Ok(self.since(start))
@@ -232,15 +226,7 @@ impl<'a> Reader<'a> {
     /// When there is no JSON value here.
     #[inline]
     pub fn skip(&mut self) -> Result<(), Error> {
-        match self.peek() {
-            Some(b'"') => self.over_string(),
-            Some(b'{' | b'[') => {
-                let (scan, skipped) = self.scan.after_value();
-                self.scan = scan;
-                skipped.ok_or_else(|| self.malformed())
-            }
-            _ => self.step(after_scalar),
-        }
+        self.scan.over_value().ok_or_else(|| self.malformed())
     }
 
     /// Skips a value that may be long and the same in many texts, and that it does no harm to remember.
@@ -248,17 +234,15 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When there is no JSON value here.
     pub fn skip_common(&mut self) -> Result<(), Error> {
-        self.peek();
-        let start = self.scan;
-        let Some(seen) = self.seen.filter(|_| start.rest.starts_with(b"{")) else {
+        let Scan { rest, depth, .. } = self.scan;
+        let Some(seen) = self.seen.filter(|_| rest.starts_with(b"{")) else {
             return self.skip();
         };
-        if let Some(rest) = seen.after(&start) {
+        if let Some(rest) = seen.after(rest, depth) {
             self.scan.rest = rest;
             return Ok(());
         }
-        let text = self.raw()?;
-        seen.keep(text, start.depth);
+        seen.keep(self.raw()?, depth);
         Ok(())
     }
 
@@ -267,57 +251,56 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When there is more.
     pub fn end(&mut self) -> Result<(), Error> {
-        match self.peek() {
-            None => Ok(()),
-            Some(_) => Err(self.unexpected("expected the end")),
+        self.scan.rest = trimmed(self.scan.rest);
+        match self.scan.rest {
+            [] => Ok(()),
+            _ => Err(self.unexpected("expected the end")),
         }
     }
 
-    /// The next byte that is not white space.
+    /// The first byte of what comes next.
     #[inline]
-    pub fn peek(&mut self) -> Option<u8> {
-        self.scan.rest = trimmed(self.scan.rest);
+    #[must_use]
+    pub fn peek(&self) -> Option<u8> {
         self.scan.rest.first().copied()
     }
 
-    /// Goes over a bracket that must open here.
+    /// Goes over a bracket that must open here; whether there is anything before the one that closes, or else over both.
     #[inline]
-    fn open(&mut self, bracket: u8, expected: &str) -> Result<(), Error> {
-        if self.peek() != Some(bracket) {
+    fn open(&mut self, opens: u8, closes: u8, expected: &str) -> Result<bool, Error> {
+        if self.peek() != Some(opens) {
             return Err(self.unexpected(expected));
         }
         match self.scan.rest {
-            [_, tail @ ..] if self.scan.depth < NESTING_MAX => self.scan.rest = tail,
+            [_, tail @ ..] if self.scan.depth < NESTING_MAX => self.scan.rest = trimmed(tail),
             _ => return Err(self.malformed()),
+        }
+        if let [byte, tail @ ..] = self.scan.rest
+            && *byte == closes
+        {
+            self.scan.rest = tail;
+            return Ok(false);
         }
         self.scan.depth += 1;
-        Ok(())
-    }
-
-    /// Goes over a bracket that must close here.
-    #[inline]
-    fn close(&mut self, bracket: u8) -> Result<(), Error> {
-        self.expect(bracket)?;
-        self.scan.depth -= 1;
-        Ok(())
-    }
-
-    /// Goes to the next member or item; false where `end` is next.
-    #[inline]
-    fn next(&mut self, end: u8, first: bool) -> Result<bool, Error> {
-        self.peek();
-        match self.scan.rest {
-            [byte, ..] if *byte == end => return Ok(false),
-            _ if first => {}
-            [b',', tail @ ..] => self.scan.rest = trimmed(tail),
-            _ => return Err(self.malformed()),
-        }
         Ok(true)
     }
 
+    /// Goes over the comma to the next member or item, or over the bracket that closes; which of them it was.
     #[inline]
-    fn expect(&mut self, byte: u8) -> Result<(), Error> {
-        self.step(|rest| after(byte, rest))
+    fn goes_on(&mut self, closes: u8) -> Result<bool, Error> {
+        self.scan.rest = trimmed(self.scan.rest);
+        match self.scan.rest {
+            [b',', tail @ ..] => {
+                self.scan.rest = trimmed(tail);
+                Ok(true)
+            }
+            [byte, tail @ ..] if *byte == closes => {
+                self.scan.rest = tail;
+                self.scan.depth -= 1;
+                Ok(false)
+            }
+            _ => Err(self.malformed()),
+        }
     }
 
     /// Reads a string that must begin here.
@@ -330,38 +313,24 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string without escapes; nothing where it is another one.
+    #[inline]
     fn plain_text(&mut self) -> Option<&'a str> {
-        let [b'"', inside @ ..] = self.scan.rest else {
-            return None;
-        };
-        let [b'"', tail @ ..] = plain_from(inside)? else {
-            return None;
-        };
-        let (start, end) = (
-            self.text.len() - inside.len(),
-            self.text.len() - tail.len() - 1,
-        );
+        let tail = after_plain(self.scan.rest, &mut self.scan.ahead)?;
+        let (start, end) = (self.position() + 1, self.text.len() - tail.len() - 1);
         self.scan.rest = tail;
         self.text.get(start..end)
     }
 
+    #[cold]
+    #[inline(never)]
     fn escaped_text(&mut self) -> Result<String, Error> {
-        let start = self.position();
-        self.over_string()?;
-        serde_json::from_str(self.since(start)).map_err(|_| self.malformed())
-    }
-
-    /// Goes over a string that must begin here.
-    #[inline]
-    fn over_string(&mut self) -> Result<(), Error> {
-        self.step(|rest| match rest {
-            [b'"', inside @ ..] => after_string(inside),
-            _ => None,
-        })
+        if self.peek() != Some(b'"') {
+            return Err(self.malformed());
+        }
+        serde_json::from_str(self.raw()?).map_err(|_| self.malformed())
     }
 
     fn parsed<T: FromStr>(&mut self, expected: &str) -> Result<T, Error> {
-        self.peek();
         let start = self.position();
         let value = self.raw()?.parse();
         value.map_err(|_| Error::unexpected(expected, start))

@@ -9,6 +9,7 @@
     reason = "a skip that calls its steps takes a third longer"
 )]
 
+use super::ahead::Ahead;
 use super::reader::NESTING_MAX;
 
 /// Where in a text one is, and how deep.
@@ -16,79 +17,91 @@ use super::reader::NESTING_MAX;
 pub(super) struct Scan<'a> {
     pub(super) rest: &'a [u8],
     pub(super) depth: usize,
+    pub(super) ahead: Ahead,
 }
 
-impl Scan<'_> {
-    /// After a value, and whether one was there. All of this is in registers: nobody else sees the copy.
-    #[inline(never)]
-    pub(super) fn after_value(mut self) -> (Self, Option<()>) {
-        let found = self.value();
-        (self, found)
+impl<'a> Scan<'a> {
+    /// At the beginning of a text.
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self {
+            rest: trimmed(text),
+            depth: 0,
+            ahead: Ahead::default(),
+        }
+    }
+
+    /// Goes over a value; or, where there is none, to what is wrong.
+    #[inline]
+    pub(super) fn over_value(&mut self) -> Option<()> {
+        self.rest = self.after_value(self.rest, self.depth)?;
+        Some(())
     }
 
     #[inline(always)]
-    fn value(&mut self) -> Option<()> {
-        // The brackets around, from the innermost, `{` a 1 and `[` a 0.
-        let mut kinds = 0_u128;
-        let outside = self.depth;
-        loop {
-            match self.rest {
-                [b'"', tail @ ..] => self.rest = after_string(tail)?,
-                [b'{', tail @ ..] if self.depth < NESTING_MAX => match trimmed(tail) {
-                    [b'}', tail @ ..] => self.rest = tail,
-                    [b'"', tail @ ..] => {
-                        self.depth += 1;
-                        kinds = kinds << 1 | 1;
-                        self.rest = after_key(tail, self.depth)?;
-                        continue;
-                    }
-                    _ => return None,
-                },
-                [b'[', tail @ ..] if self.depth < NESTING_MAX => match trimmed(tail) {
-                    [b']', tail @ ..] => self.rest = tail,
-                    tail => {
-                        self.depth += 1;
-                        kinds <<= 1;
-                        self.rest = tail;
-                        continue;
-                    }
-                },
-                [b' ' | b'\n' | b'\r' | b'\t', tail @ ..] => {
-                    self.rest = tail;
-                    continue;
-                }
-                rest => self.rest = after_scalar(rest)?,
+    fn after_value(&mut self, rest: &'a [u8], depth: usize) -> Option<&'a [u8]> {
+        let after = match rest {
+            [b'"', inside @ ..] => after_string(inside, &mut self.ahead),
+            [b'{', inside @ ..] if depth < NESTING_MAX => match inside {
+                [b'}', tail @ ..] => return Some(tail),
+                _ => return self.after_members(trimmed(inside), depth + 1),
+            },
+            [b'[', inside @ ..] if depth < NESTING_MAX => {
+                return self.after_items(trimmed(inside), depth + 1);
             }
-            // After a value: the next one of the same list or object, or the ends of those around it.
-            loop {
-                if self.depth == outside {
-                    return Some(());
-                }
-                let is_object = kinds & 1 == 1;
-                match self.rest {
-                    [b',', tail @ ..] if is_object => {
-                        let [b'"', tail @ ..] = trimmed(tail) else {
-                            return None;
-                        };
-                        self.rest = after_key(tail, self.depth)?;
-                        break;
-                    }
-                    [b',', tail @ ..] => {
-                        self.rest = tail;
-                        break;
-                    }
-                    [b'}', tail @ ..] if is_object => self.rest = tail,
-                    [b']', tail @ ..] if !is_object => self.rest = tail,
-                    [b' ' | b'\n' | b'\r' | b'\t', tail @ ..] => {
-                        self.rest = tail;
-                        continue;
-                    }
-                    _ => return None,
-                }
-                self.depth -= 1;
-                kinds >>= 1;
+            _ => after_scalar(rest),
+        };
+        after.or_else(|| self.stuck(rest, depth))
+    }
+
+    /// After an object that has begun.
+    #[inline(never)]
+    fn after_members(&mut self, mut rest: &'a [u8], depth: usize) -> Option<&'a [u8]> {
+        if let [b'}', tail @ ..] = rest {
+            return Some(tail);
+        }
+        loop {
+            let value = match rest {
+                [b'"', inside @ ..] => after_key(inside, &mut self.ahead),
+                _ => None,
+            };
+            let Some(value) = value else {
+                return self.stuck(rest, depth);
+            };
+            rest = match self.after_value(value, depth)? {
+                tail @ [b',' | b'}', ..] => tail,
+                tail => trimmed(tail),
+            };
+            match rest {
+                [b',', tail @ ..] => rest = trimmed(tail),
+                [b'}', tail @ ..] => return Some(tail),
+                _ => return self.stuck(rest, depth),
             }
         }
+    }
+
+    /// After a list that has begun.
+    #[inline(never)]
+    fn after_items(&mut self, mut rest: &'a [u8], depth: usize) -> Option<&'a [u8]> {
+        if let [b']', tail @ ..] = rest {
+            return Some(tail);
+        }
+        loop {
+            rest = trimmed(self.after_value(rest, depth)?);
+            match rest {
+                [b',', tail @ ..] => rest = trimmed(tail),
+                [b']', tail @ ..] => return Some(tail),
+                _ => return self.stuck(rest, depth),
+            }
+        }
+    }
+
+    /// Goes to where one is stuck.
+    #[cold]
+    #[inline(never)]
+    fn stuck(&mut self, rest: &'a [u8], depth: usize) -> Option<&'a [u8]> {
+        self.rest = rest;
+        self.depth = depth;
+        None
     }
 }
 
@@ -101,33 +114,29 @@ pub(super) fn trimmed(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
-/// After a key that has begun, and its colon; and after all members before it that are empty objects, as most of
-/// `managedFields` are.
+/// After a key that has begun, its colon, and white space.
 #[inline(always)]
-fn after_key(mut rest: &[u8], depth: usize) -> Option<&[u8]> {
-    loop {
-        rest = match after_string(rest)? {
-            [b':', b'{', b'}', b',', b'"', tail @ ..] if depth < NESTING_MAX => tail,
-            [b':', tail @ ..] => return Some(tail),
-            tail => return after(b':', tail),
-        }
-    }
+fn after_key<'a>(rest: &'a [u8], ahead: &mut Ahead) -> Option<&'a [u8]> {
+    after_colon(after_string(rest, ahead)?)
 }
 
-/// After white space and this byte.
+/// After a colon and white space around it.
 #[inline(always)]
-pub(super) fn after(byte: u8, rest: &[u8]) -> Option<&[u8]> {
-    match trimmed(rest) {
-        [first, tail @ ..] if *first == byte => Some(tail),
-        _ => None,
+pub(super) fn after_colon(rest: &[u8]) -> Option<&[u8]> {
+    match rest {
+        [b':', tail @ ..] => Some(trimmed(tail)),
+        _ => match trimmed(rest) {
+            [b':', tail @ ..] => Some(trimmed(tail)),
+            _ => None,
+        },
     }
 }
 
 /// After a string that has begun.
 #[inline(always)]
-pub(super) fn after_string(mut rest: &[u8]) -> Option<&[u8]> {
+fn after_string<'a>(mut rest: &'a [u8], ahead: &mut Ahead) -> Option<&'a [u8]> {
     loop {
-        match plain_from(rest)? {
+        match ahead.plain_from(rest)? {
             [b'"', tail @ ..] => return Some(tail),
             [b'\\', tail @ ..] => rest = after_escape(tail)?,
             _ => return None,
@@ -135,24 +144,16 @@ pub(super) fn after_string(mut rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// From the first byte on that does not stand for itself in a string, found in eight at once.
-#[inline(always)]
-pub(super) fn plain_from(mut rest: &[u8]) -> Option<&[u8]> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    while let Some((eight, tail)) = rest.split_first_chunk() {
-        let word = u64::from_le_bytes(*eight);
-        // The highest bit of each byte that is found, and perhaps of some above it. With its second bit turned, a quote is 0x20
-        // and comes right after the controls, and a space does not.
-        let quotes_and_controls = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
-        let escapes = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
-        let found = (quotes_and_controls | escapes) & !word & (ONES << 7);
-        if found != 0 {
-            return rest.get(found.trailing_zeros() as usize / 8..);
-        }
-        rest = tail;
+/// After a string without escapes.
+#[inline(never)]
+pub(super) fn after_plain<'a>(rest: &'a [u8], ahead: &mut Ahead) -> Option<&'a [u8]> {
+    let [b'"', inside @ ..] = rest else {
+        return None;
+    };
+    match ahead.plain_from(inside)? {
+        [b'"', tail @ ..] => Some(tail),
+        _ => None,
     }
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    rest.get(rest.iter().position(special)?..)
 }
 
 #[inline(always)]
@@ -207,24 +208,4 @@ fn after_digits(rest: &[u8]) -> Option<&[u8]> {
         return None;
     }
     rest.get(count..)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain_from;
-
-    #[test]
-    fn what_is_special_in_a_string_is_found_wherever_it_stands() {
-        for special in 0..=u8::MAX {
-            for at in 0..40 {
-                for before in [b'a', b'!', b'#', b'[', b']', 0x20, 0x7f, 0x80, 0xff] {
-                    let mut bytes = [before; 40];
-                    bytes[at] = special;
-                    let is_special = special < 0x20 || special == b'"' || special == b'\\';
-                    let expected = is_special.then_some(&bytes[at..]);
-                    assert_eq!(plain_from(&bytes), expected, "{special} at {at}");
-                }
-            }
-        }
-    }
 }

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, RangeInclusive};
 use std::sync::{PoisonError, RwLock};
 
-use super::scan::Scan;
-
 /// The most that all kept objects may take, in bytes.
 const SIZE_MAX: usize = 1 << 20;
 
@@ -24,15 +22,15 @@ struct Kept {
 }
 
 impl Seen {
-    /// The text after the object that comes next, if it was seen before, and not less deep: then its own nesting is no more
-    /// than may be here.
-    pub(super) fn after<'a>(&self, next: &Scan<'a>) -> Option<&'a [u8]> {
+    /// The text after the object that it begins with, if that was seen before, and not less deep: then its own nesting is no
+    /// more than may be here.
+    pub(super) fn after<'a>(&self, text: &'a [u8], depth: usize) -> Option<&'a [u8]> {
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
         // No object begins with another one, so that none sorts between an object and a text that begins with it.
-        let until_next = (Bound::Unbounded, Bound::Included(next.rest));
-        let (nearest, &depth) = kept.depths.range::<[u8], _>(until_next).next_back()?;
-        let rest = next.rest.strip_prefix(&**nearest)?;
-        (next.depth <= depth).then_some(rest)
+        let until_text = (Bound::Unbounded, Bound::Included(text));
+        let (nearest, &seen_at) = kept.depths.range::<[u8], _>(until_text).next_back()?;
+        let rest = text.strip_prefix(&**nearest)?;
+        (depth <= seen_at).then_some(rest)
     }
 
     /// Keeps an object that is JSON at this depth. Where there is no room for it, all others are forgotten: those that are needed
@@ -60,8 +58,7 @@ mod tests {
     use super::*;
 
     fn after<'a>(seen: &Seen, text: &'a str) -> Option<&'a [u8]> {
-        let (rest, depth) = (text.as_bytes(), 6);
-        seen.after(&Scan { rest, depth })
+        seen.after(text.as_bytes(), 6)
     }
 
     #[test]

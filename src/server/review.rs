@@ -55,7 +55,7 @@ pub(super) async fn answer(
     app.metrics
         .answered(decision.word(), decision.reason(), started.elapsed());
 
-    let mut response = decision.to_review(&request.uid).into_response();
+    let mut response = Response::new(Body::from(decision.to_review(&request.uid)));
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -92,8 +92,8 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Rejected> {
             .unwrap_or_default()
     };
     let content_type = text(header::CONTENT_TYPE);
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
+    let media_type = content_type.as_bytes().split(|&byte| byte == b';').next();
+    if !media_type.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"application/json")) {
         let problem = format!(
             "the content type is {}; send application/json",
             Shown(content_type)
