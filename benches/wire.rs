@@ -38,7 +38,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use contender::{Contender, Files, LOAD_CORE, arguments, built};
-use load::{Amount, Protocol};
+use load::{Amount, Connections, Protocol};
 use report::{Results, aims};
 use shape::{Answers, Shape};
 
@@ -56,6 +56,8 @@ const INTERVAL: Duration = Duration::from_millis(5);
 struct Extent {
     rounds: usize,
     cell: Duration,
+    /// Of a point of growth, which is measured once.
+    point: Duration,
     open_requests: u32,
     requests: u64,
 }
@@ -75,14 +77,16 @@ fn main() {
         Extent {
             rounds: 1,
             cell: Duration::from_millis(150),
+            point: Duration::from_millis(150),
             open_requests: 200,
             requests: 20_000,
         }
     } else {
         Extent {
-            rounds: 5,
-            cell: Duration::from_millis(400),
-            open_requests: 1_000,
+            rounds: 15,
+            cell: Duration::from_millis(130),
+            point: Duration::from_millis(400),
+            open_requests: 400,
             requests: 1_000_000,
         }
     };
@@ -123,7 +127,7 @@ fn main() {
     let product = &contenders[0];
     many_requests(&runtime, product, &files, &extent, &mut results);
     eprintln!("growth");
-    let growth = growth::measure(&runtime, product, &files, extent.cell);
+    let growth = growth::measure(&runtime, product, &files, extent.point);
 
     let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
     let table = results.table(&names) + &aims(&results);
@@ -207,34 +211,22 @@ fn measure(
     note("exec to first answer, ms", first.as_secs_f64() * 1e3);
     for (size, shape) in shapes {
         shape[0].forget();
-        for (protocol, spoken) in PROTOCOLS {
-            load::closed(
-                runtime,
-                &running.target,
-                protocol,
-                8,
-                shape,
-                Amount::Requests(WARM_UP),
-            );
-            for connections in CONNECTIONS {
+        for (spoken, protocol) in PROTOCOLS {
+            let connect = |count| Connections::open(runtime, &running.target, spoken, count);
+            connect(8).closed(runtime, shape, Amount::Requests(WARM_UP));
+            for count in CONNECTIONS {
+                let connections = connect(count);
                 let before = running.cpu();
-                let (count, took) = load::closed(
-                    runtime,
-                    &running.target,
-                    protocol,
-                    connections,
-                    shape,
-                    Amount::For(extent.cell),
-                );
+                let (answered, took) = connections.closed(runtime, shape, Amount::For(extent.cell));
                 let used = (running.cpu() - before).as_secs_f64();
-                let cell = format!("{size}, {spoken}, {connections} connections");
+                let cell = format!("{size}, {protocol}, {count} connections");
                 note(
                     &format!("{cell}: requests/s"),
-                    count as f64 / took.as_secs_f64(),
+                    answered as f64 / took.as_secs_f64(),
                 );
                 note(
                     &format!("{cell}: CPU ms per 1,000"),
-                    used * 1e6 / count as f64,
+                    used * 1e6 / answered as f64,
                 );
             }
         }
@@ -279,13 +271,7 @@ fn many_requests(
     let shapes = growth::of_teams(files, &names);
     let (running, _) = product.start(files, &shapes[0]);
     let amount = Amount::Requests(extent.requests);
-    load::closed(
-        runtime,
-        &running.target,
-        Protocol::Http1,
-        8,
-        &shapes,
-        amount,
-    );
+    Connections::open(runtime, &running.target, Protocol::Http1, 8)
+        .closed(runtime, &shapes, amount);
     results.note(report::MANY_REQUESTS, product.name, running.resident());
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::common;
 use super::contender::{Contender, Files, Running};
-use super::load::{self, Amount, Protocol};
+use super::load::{Amount, Connections, Protocol};
 use super::shape::Shape;
 
 const SKILLS: [usize; 8] = [0, 1, 2, 5, 10, 20, 50, 100];
@@ -127,13 +127,12 @@ pub fn measure(runtime: &Runtime, product: &Contender, files: &Files, cell: Dura
 
 /// Milliseconds per 1,000 requests.
 fn cpu(runtime: &Runtime, running: &Running, shapes: &[Shape], cell: Duration) -> f64 {
-    let closed =
-        |amount| load::closed(runtime, &running.target, Protocol::Http1, 8, shapes, amount).0;
-    closed(Amount::Requests(
-        u64::try_from(shapes.len()).unwrap().max(100),
-    ));
+    let connect = || Connections::open(runtime, &running.target, Protocol::Http1, 8);
+    let warm_up = Amount::Requests(u64::try_from(shapes.len()).unwrap().max(100));
+    connect().closed(runtime, shapes, warm_up);
+    let connections = connect();
     let before = running.cpu();
-    let count = closed(Amount::For(cell));
+    let (count, _) = connections.closed(runtime, shapes, Amount::For(cell));
     (running.cpu() - before).as_secs_f64() * 1e6 / count as f64
 }
 

@@ -114,43 +114,36 @@ fn uid(number: u64) -> [u8; UID_LENGTH] {
         .unwrap()
 }
 
-/// Sends `shapes` in turn over `connections`, each with one request at a time; how many were answered, and in what time.
-pub fn closed(
-    runtime: &Runtime,
-    target: &Target,
+/// Connections to a server that nothing was asked on yet.
+pub struct Connections {
+    streams: Vec<TlsStream<TcpStream>>,
     protocol: Protocol,
-    connections: usize,
-    shapes: &[Shape],
-    amount: Amount,
-) -> (u64, Duration) {
-    runtime.block_on(awake(async {
-        let open = (0..connections).map(|_| target.connect(protocol, Ipv4Addr::LOCALHOST));
-        let streams: Vec<_> = join_all(open)
-            .await
-            .into_iter()
-            .map(Option::unwrap)
-            .collect();
-        let pace = Pace::new(amount);
-        let counts = match protocol {
-            Protocol::Http1 => {
-                join_all(
-                    streams
-                        .into_iter()
-                        .map(|stream| http1(stream, target.answers, shapes, &pace)),
-                )
-                .await
-            }
-            Protocol::Http2 => {
-                join_all(
-                    streams
-                        .into_iter()
-                        .map(|stream| http2(stream, target.answers, shapes, &pace)),
-                )
-                .await
+    answers: Answers,
+}
+
+impl Connections {
+    pub fn open(runtime: &Runtime, target: &Target, protocol: Protocol, count: usize) -> Self {
+        let open = (0..count).map(|_| target.connect(protocol, Ipv4Addr::LOCALHOST));
+        let opened = runtime.block_on(awake(join_all(open)));
+        Self {
+            streams: opened.into_iter().map(Option::unwrap).collect(),
+            protocol,
+            answers: target.answers,
+        }
+    }
+
+    /// Sends `shapes` in turn, on each connection one request at a time; how many were answered, and in what time.
+    pub fn closed(self, runtime: &Runtime, shapes: &[Shape], amount: Amount) -> (u64, Duration) {
+        let pace = &Pace::new(amount);
+        let ask = |stream| async move {
+            match self.protocol {
+                Protocol::Http1 => http1(stream, self.answers, shapes, pace).await,
+                Protocol::Http2 => http2(stream, self.answers, shapes, pace).await,
             }
         };
+        let counts = runtime.block_on(awake(join_all(self.streams.into_iter().map(ask))));
         (counts.into_iter().sum(), pace.started.elapsed())
-    }))
+    }
 }
 
 /// Does `work` without ever sleeping. On loopback the sender pays for waking the receiver: in a virtual machine, as much as
