@@ -95,7 +95,7 @@ bench: ## Measure the webhook beside others over TLS, in CPU, rate, latency, mem
 	cargo bench --locked --bench wire
 
 .PHONY: guard
-guard: ## Count the instructions of an admission, and compare them with benches/instructions.txt
+guard: image ## Count the instructions of an admission in the image's program, and compare them with benches/instructions.txt
 	@benches/valgrind.sh
 	cargo test --locked --test instructions -- --nocapture
 

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use contender::{Contender, Files, LOAD_CORE, arguments, built};
+use contender::{Contender, Files, LOAD_CORE, Running, arguments, built};
 use load::{Amount, Connections, Protocol};
 use report::{Results, aims};
 use shape::{Answers, Shape};
@@ -51,6 +51,14 @@ const WARM_UP: u64 = 300;
 
 /// The open loop.
 const INTERVAL: Duration = Duration::from_millis(5);
+
+/// What all servers are measured with.
+struct Bench {
+    runtime: Runtime,
+    files: Files,
+    shapes: [(&'static str, [Shape; 1]); 2],
+    extent: Extent,
+}
 
 /// How much is measured.
 struct Extent {
@@ -101,33 +109,33 @@ fn main() {
         .map(|(size, review)| (size, [Shape::new(review, &common::team(), &settings)]));
     common::write_teams(&files.directory, &[common::team_json("market-brief")]);
 
-    let contenders = contenders(&files);
+    let bench = Bench {
+        runtime,
+        files,
+        shapes,
+        extent,
+    };
+    let contenders = contenders(&bench.files);
     let mut results = Results::default();
-    for round in 0..extent.rounds {
+    // In a round, what is compared is measured as close together as can be.
+    for round in 0..bench.extent.rounds {
+        eprintln!("round {} of {}", round + 1, bench.extent.rounds);
+        for contender in &contenders {
+            bench.requests(contender, &mut results);
+        }
         for (index, contender) in contenders.iter().enumerate() {
-            eprintln!(
-                "round {} of {}: {}",
-                round + 1,
-                extent.rounds,
-                contender.name
-            );
             let call = u8::try_from(round * contenders.len() + index + 1).unwrap();
-            measure(
-                &runtime,
-                contender,
-                &files,
-                &shapes,
-                &extent,
-                call,
-                &mut results,
-            );
+            bench.new_connections(contender, call, &mut results);
+        }
+        for contender in &contenders {
+            bench.latency(contender, &mut results);
         }
     }
-    eprintln!("{} requests of 10 teams", extent.requests);
+    eprintln!("{} requests of 10 teams", bench.extent.requests);
     let product = &contenders[0];
-    many_requests(&runtime, product, &files, &extent, &mut results);
+    bench.many_requests(product, &mut results);
     eprintln!("growth");
-    let growth = growth::measure(&runtime, product, &files, extent.point);
+    let growth = growth::measure(&bench.runtime, product, &bench.files, bench.extent.point);
 
     let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
     let table = results.table(&names) + &aims(&results);
@@ -195,83 +203,94 @@ fn contenders(files: &Files) -> Vec<Contender> {
     ]
 }
 
-/// One round of one server.
-fn measure(
-    runtime: &Runtime,
-    contender: &Contender,
-    files: &Files,
-    shapes: &[(&str, [Shape; 1])],
-    extent: &Extent,
-    call: u8,
-    results: &mut Results,
-) {
-    let (_, small) = &shapes[0];
-    let (running, first) = contender.start(files, &small[0]);
-    let mut note = |figure: &str, value: f64| results.note(figure, contender.name, value);
-    note("exec to first answer, ms", first.as_secs_f64() * 1e3);
-    for (size, shape) in shapes {
-        shape[0].forget();
-        for (spoken, protocol) in PROTOCOLS {
-            let connect = |count| Connections::open(runtime, &running.target, spoken, count);
-            connect(8).closed(runtime, shape, Amount::Requests(WARM_UP));
-            for count in CONNECTIONS {
-                let connections = connect(count);
-                let before = running.cpu();
-                let (answered, took) = connections.closed(runtime, shape, Amount::For(extent.cell));
-                let used = (running.cpu() - before).as_secs_f64();
-                let cell = format!("{size}, {protocol}, {count} connections");
-                note(
-                    &format!("{cell}: requests/s"),
-                    answered as f64 / took.as_secs_f64(),
-                );
-                note(
-                    &format!("{cell}: CPU ms per 1,000"),
-                    used * 1e6 / answered as f64,
-                );
+impl Bench {
+    fn start(&self, contender: &Contender) -> (Running, Duration) {
+        let (_, small) = &self.shapes[0];
+        contender.start(&self.files, &small[0])
+    }
+
+    /// What requests cost that come as fast as they are answered.
+    fn requests(&self, contender: &Contender, results: &mut Results) {
+        let (running, first) = self.start(contender);
+        let mut note = |figure: &str, value: f64| results.note(figure, contender.name, value);
+        note("exec to first answer, ms", first.as_secs_f64() * 1e3);
+        for (size, shape) in &self.shapes {
+            shape[0].forget();
+            for (spoken, protocol) in PROTOCOLS {
+                let connect =
+                    |count| Connections::open(&self.runtime, &running.target, spoken, count);
+                connect(8).closed(&self.runtime, shape, Amount::Requests(WARM_UP));
+                for count in CONNECTIONS {
+                    let connections = connect(count);
+                    let before = running.cpu();
+                    let amount = Amount::For(self.extent.cell);
+                    let (answered, took) = connections.closed(&self.runtime, shape, amount);
+                    let used = (running.cpu() - before).as_secs_f64();
+                    let cell = format!("{size}, {protocol}, {count} connections");
+                    note(
+                        &format!("{cell}: requests/s"),
+                        answered as f64 / took.as_secs_f64(),
+                    );
+                    note(
+                        &format!("{cell}: CPU ms per 1,000"),
+                        used * 1e6 / answered as f64,
+                    );
+                }
             }
         }
+        note("peak resident, MiB", running.peak());
+        note("program, MiB", contender.size());
     }
-    let before = running.cpu();
-    let count =
-        load::new_connections(runtime, &running.target, &small[0], extent.cell, call) as f64;
-    note("new connections/s", count / extent.cell.as_secs_f64());
-    note(
-        "new connections: CPU ms per 1,000",
-        (running.cpu() - before).as_secs_f64() * 1e6 / count,
-    );
-    let mut took = load::open(&running.target, &small[0], INTERVAL, extent.open_requests);
-    took.sort();
-    for (name, part) in [("p50", 0.50), ("p99", 0.99)] {
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "an index"
-        )]
-        let at = (took.len() as f64 * part) as usize;
-        note(
-            &format!("200 requests/s, {name}, µs"),
-            took[at].as_secs_f64() * 1e6,
-        );
-    }
-    note("peak resident, MiB", running.peak());
-    note("program, MiB", contender.size());
-}
 
-/// What is resident after many requests of ten teams.
-fn many_requests(
-    runtime: &Runtime,
-    product: &Contender,
-    files: &Files,
-    extent: &Extent,
-    results: &mut Results,
-) {
-    let names: Vec<_> = (0..10)
-        .map(|number| format!("team-brief-{number}"))
-        .collect();
-    let shapes = growth::of_teams(files, &names);
-    let (running, _) = product.start(files, &shapes[0]);
-    let amount = Amount::Requests(extent.requests);
-    Connections::open(runtime, &running.target, Protocol::Http1, 8)
-        .closed(runtime, &shapes, amount);
-    results.note(report::MANY_REQUESTS, product.name, running.resident());
+    fn new_connections(&self, contender: &Contender, call: u8, results: &mut Results) {
+        let (running, _) = self.start(contender);
+        let (_, small) = &self.shapes[0];
+        let (target, cell) = (&running.target, self.extent.cell);
+        let before = running.cpu();
+        let count = load::new_connections(&self.runtime, target, &small[0], cell, call) as f64;
+        let used = (running.cpu() - before).as_secs_f64();
+        let mut note = |figure: &str, value: f64| results.note(figure, contender.name, value);
+        note("new connections/s", count / cell.as_secs_f64());
+        note("new connections: CPU ms per 1,000", used * 1e6 / count);
+    }
+
+    /// What requests take that come one by one.
+    fn latency(&self, contender: &Contender, results: &mut Results) {
+        let (running, _) = self.start(contender);
+        let (_, small) = &self.shapes[0];
+        let warm_up = Amount::Requests(WARM_UP);
+        Connections::open(&self.runtime, &running.target, Protocol::Http1, 8).closed(
+            &self.runtime,
+            small,
+            warm_up,
+        );
+        let mut took = load::open(
+            &running.target,
+            &small[0],
+            INTERVAL,
+            self.extent.open_requests,
+        );
+        took.sort();
+        for (name, percent) in [("p50", 50), ("p99", 99)] {
+            let at = took.len() * percent / 100;
+            let figure = format!("200 requests/s, {name}, µs");
+            results.note(&figure, contender.name, took[at].as_secs_f64() * 1e6);
+        }
+    }
+
+    /// What is resident after many requests of ten teams.
+    fn many_requests(&self, product: &Contender, results: &mut Results) {
+        let names: Vec<_> = (0..10)
+            .map(|number| format!("team-brief-{number}"))
+            .collect();
+        let shapes = growth::of_teams(&self.files, &names);
+        let (running, _) = product.start(&self.files, &shapes[0]);
+        let amount = Amount::Requests(self.extent.requests);
+        Connections::open(&self.runtime, &running.target, Protocol::Http1, 8).closed(
+            &self.runtime,
+            &shapes,
+            amount,
+        );
+        results.note(report::MANY_REQUESTS, product.name, running.resident());
+    }
 }

@@ -1,8 +1,7 @@
 //! How many instructions a request takes from the socket to the socket: `make guard`.
 //!
 //! callgrind counts them, so what else the machine does makes no difference, and no time is measured. The program is the one
-//! that is built for tests, not optimized: the numbers are larger than those of the release, and tell of work that was
-//! added all the same, without a build of minutes. `UPDATE_INSTRUCTIONS=1` writes down what it counts.
+//! in the image. `UPDATE_INSTRUCTIONS=1` writes down what it counts.
 
 #![allow(
     dead_code,
@@ -30,6 +29,12 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+/// The program, which `make image` builds.
+const PROGRAM: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/target/image/root/agentteam-webhook"
+);
 
 /// Where the counts are kept.
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
@@ -81,12 +86,11 @@ fn count(small: usize, large: usize) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     common::write_teams(directory.path(), &[common::team_json("market-brief")]);
-    let program = env!("CARGO_BIN_EXE_agentteam-webhook");
     let (address, admin) = (common::free_address(), common::free_address());
     let mut server = Command::new("valgrind")
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", path("out").display()))
-        .args([program, "serve", "--log", "warn", "--drain-seconds", "0"])
+        .args([PROGRAM, "serve", "--log", "warn", "--drain-seconds", "0"])
         .args([
             "--listen",
             &address.to_string(),
