@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use contender::{Contender, Files, LOAD_CORE, Running, arguments, built};
+use contender::{Contender, Files, LOAD_CORE, Running, arguments};
 use load::{Amount, Connections, Protocol};
 use report::{Results, aims};
 use shape::{Answers, Shape};
@@ -164,7 +164,7 @@ fn contenders(files: &Files) -> Vec<Contender> {
     let noop = |length: usize| arguments(&["ADDRESS", &files.path(""), &length.to_string()]);
     let contender = |name, program: &str, answers, arguments| Contender {
         name,
-        program: built(program),
+        program: common::built(program),
         answers,
         arguments,
     };

@@ -31,10 +31,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// The program, which `make image` builds.
-const PROGRAM: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/target/image/root/agentteam-webhook"
-);
+const PROGRAM: &str = "target/image/root/agentteam-webhook";
 
 /// Where the counts are kept.
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
@@ -90,7 +87,8 @@ fn count(small: usize, large: usize) -> u64 {
     let mut server = Command::new("valgrind")
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", path("out").display()))
-        .args([PROGRAM, "serve", "--log", "warn", "--drain-seconds", "0"])
+        .arg(common::built(PROGRAM))
+        .args(["serve", "--log", "warn", "--drain-seconds", "0"])
         .args([
             "--listen",
             &address.to_string(),

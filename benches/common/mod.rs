@@ -10,7 +10,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentteam_webhook::admission::{Decision, Prepared, Request};
@@ -29,6 +29,17 @@ pub const LARGE: &[u8] = include_bytes!("../reviews/large.json");
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
+}
+
+/// The path of a program that the target of the Makefile built.
+pub fn built(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    assert!(
+        path.exists(),
+        "{} is missing; make bench and make guard build what they run",
+        path.display()
+    );
+    path
 }
 
 /// The team that both Pods name.

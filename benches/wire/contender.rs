@@ -1,7 +1,7 @@
 //! The servers that are measured, each started by itself and on a core of its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -149,15 +149,4 @@ fn mib(kib: u64) -> f64 {
 /// Arguments for a program, in which `ADDRESS` and `ADMIN` stand for the ports.
 pub fn arguments(words: &[&str]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()
-}
-
-/// The path of a program that the target of the Makefile built.
-pub fn built(path: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    assert!(
-        path.exists(),
-        "{} is missing; make bench builds it",
-        path.display()
-    );
-    path
 }
