@@ -295,7 +295,7 @@ fn record(
     };
     // Serializing strings, a number and a list into memory has no way to fail.
     let text = serde_json::to_string(&record).unwrap_or_default();
-    if found == Some(text.as_str()) {
+    if found.as_deref() == Some(text.as_str()) {
         return;
     }
     if pod.metadata.annotations.is_some() {

@@ -13,7 +13,7 @@
 #[path = "common/cases.rs"]
 mod cases;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
 use agentteam_webhook::api::Group;
@@ -336,7 +336,7 @@ proptest! {
 
     #[test]
     fn what_is_said_to_decide_about_a_pod_decides_alone(pod in pod(), delivery in delivery()) {
-        static MADE: LazyLock<Mutex<HashMap<Fresh, Injection>>> = LazyLock::new(<_>::default);
+        static MADE: LazyLock<Mutex<BTreeMap<Fresh, Injection>>> = LazyLock::new(<_>::default);
         let Some(Ok((injection, Some(fresh)))) = injected_by(&team(), &pod, delivery) else { return Ok(()) };
         let mut made = MADE.lock().unwrap();
         let before = made.entry(fresh).or_insert_with(|| injection.clone());

@@ -10,7 +10,9 @@ use crate::names::Named;
 use crate::team::Team;
 
 /// How OCI skills get into a Pod. `ConfigMap` skills are always mounted.
-#[derive(Clone, Copy, Debug, Default, Display, EnumString, Hash, PartialEq, Eq, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Display, EnumString, PartialEq, Eq, PartialOrd, Ord, Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Delivery {
@@ -30,7 +32,7 @@ impl Delivery {
     /// When the one that decides says something else than a mode.
     pub fn choose(pod: &Pod<'_>, team: &Team, keys: &Keys, default: Self) -> Result<Self, Reason> {
         match pod.annotation(&keys.delivery) {
-            Some(value) => Self::parse(value, "the Pod", keys),
+            Some(value) => Self::parse(&value, "the Pod", keys),
             None => Ok(Self::of_team(team, keys)?.unwrap_or(default)),
         }
     }

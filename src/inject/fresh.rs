@@ -17,7 +17,7 @@ use crate::team::Team;
 
 /// All of a Pod without anything of ours, and of the cluster, that [`super::inject`] depends on, besides the team and the
 /// settings.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is there or not, whatever the others are"

@@ -280,8 +280,8 @@ fn mount(agent: &Container<'_>, skill: &Skill, volume: &str) -> Result<Option<Va
 
 /// The path that a container sees: without `//`, `.`, `..` and a slash at the end.
 pub(super) fn normalized(path: &str) -> Cow<'_, str> {
-    let is_name = |part: &str| !matches!(part, "" | "." | "..");
-    let is_normal = |rest: &str| rest.split('/').all(is_name);
+    let is_name = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
+    let is_normal = |rest: &str| rest.as_bytes().split(|&byte| byte == b'/').all(is_name);
     if path.strip_prefix('/').is_some_and(is_normal) {
         return Cow::Borrowed(path);
     }

@@ -6,7 +6,7 @@
 mod read;
 
 use crate::api::MIRROR_ANNOTATION;
-use crate::json::reader::Str;
+use crate::json::reader::{Str, Unread};
 
 /// A Pod, or the Pod template of a workload.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Metadata<'a> {
     /// The labels.
     pub labels: Option<Pairs<'a>>,
     /// The annotations.
-    pub annotations: Option<Pairs<'a>>,
+    pub annotations: Option<Pairs<'a, Unread<'a>>>,
 }
 
 /// `spec`
@@ -118,13 +118,15 @@ impl<'a> Pod<'a> {
     /// The value of a label.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.metadata.labels.as_ref()?.get(key)
+        let labels = self.metadata.labels.as_ref()?;
+        labels.get(key).map(|value| &**value)
     }
 
     /// The value of an annotation.
     #[must_use]
-    pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.metadata.annotations.as_ref()?.get(key)
+    pub fn annotation(&self, key: &str) -> Option<Str<'a>> {
+        let annotations = self.metadata.annotations.as_ref()?;
+        annotations.get(key).map(|value| value.string())
     }
 
     /// `spec.containers`
@@ -171,7 +173,7 @@ impl<'a> Pod<'a> {
             .node_selector
             .as_ref()
             .and_then(|labels| labels.get("kubernetes.io/os"));
-        os == Some("windows") || selected == Some("windows")
+        os == Some("windows") || selected.is_some_and(|os| os == "windows")
     }
 
     /// What to call the Pod in a message.
@@ -209,17 +211,17 @@ impl Container<'_> {
 /// A map from string to string, in the order that it came in. A key that comes twice counts by its last value, as the
 /// API server reads it.
 #[derive(Debug, Default)]
-pub struct Pairs<'a>(Vec<(Str<'a>, Str<'a>)>);
+pub struct Pairs<'a, V = Str<'a>>(Vec<(Str<'a>, V)>);
 
-impl Pairs<'_> {
+impl<V> Pairs<'_, V> {
     /// The value of `key`.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub fn get(&self, key: &str) -> Option<&V> {
         self.0
             .iter()
             .rev()
             .find(|(name, _)| &**name == key)
-            .map(|(_, value)| &**value)
+            .map(|(_, value)| value)
     }
 }
 
@@ -263,6 +265,26 @@ mod tests {
             labels.iter().map(borrowed).collect::<Vec<_>>(),
             [true, false]
         );
+    }
+
+    #[test]
+    fn annotations_are_read_when_they_are_asked_for() {
+        let pod = pod(
+            r#"{"metadata": {"annotations": {"plain": "a", "escaped": "\u0061\"b", "null": null, "half": "a\ud83d", "plain": "b\"\\"}}}"#,
+        );
+        for (key, value) in [
+            ("plain", "b\"\\"),
+            ("escaped", "a\"b"),
+            ("null", ""),
+            ("half", r"a\ud83d"),
+        ] {
+            assert_eq!(pod.annotation(key).as_deref(), Some(value), "{key}");
+        }
+        assert_eq!(pod.annotation("other"), None);
+        for text in ["7", "[]", r#""a"#, r#""\x""#] {
+            let text = format!(r#"{{"metadata": {{"annotations": {{"a": {text}}}}}}}"#);
+            assert!(Pod::read(&mut Reader::new(&text)).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -143,13 +143,13 @@ pub fn container(pod: &Pod<'_>, keys: &Keys) -> Result<usize, Reason> {
         return Err(Reason::NoContainers);
     }
     if let Some(name) = pod.annotation(&keys.container) {
-        return named(name).ok_or_else(|| Reason::ContainerNotFound {
+        return named(&name).ok_or_else(|| Reason::ContainerNotFound {
             key: keys.container.clone(),
-            container: name.to_owned(),
+            container: name.into_owned(),
             containers: all(),
         });
     }
-    let by_default = || pod.annotation(DEFAULT_CONTAINER_ANNOTATION).and_then(named);
+    let by_default = || named(&pod.annotation(DEFAULT_CONTAINER_ANNOTATION)?);
     let only = || (containers.len() == 1).then_some(0);
     // A webhook that ran after us may have added a container since we chose.
     let chosen_before = || {

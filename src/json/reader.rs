@@ -58,6 +58,25 @@ impl Error {
 /// A string, borrowed where the JSON has no escapes in it.
 pub type Str<'a> = Cow<'a, str>;
 
+/// A string or `null` that was held to the grammar, and is read where it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread<'a>(&'a str);
+
+impl<'a> Unread<'a> {
+    /// The string, which is empty for `null`. Where half a surrogate pair is in it, which no API server sends, its escapes stay.
+    #[must_use]
+    pub fn string(self) -> Str<'a> {
+        let quoted = self.0.strip_prefix('"');
+        let Some(text) = quoted.and_then(|text| text.strip_suffix('"')) else {
+            return Str::default();
+        };
+        if text.contains('\\') {
+            return serde_json::from_str(self.0).map_or(Cow::Borrowed(text), Cow::Owned);
+        }
+        Cow::Borrowed(text)
+    }
+}
+
 /// A reader of a text, and where in it it is.
 ///
 /// Each of its functions reads or skips what comes next. What cannot be read is an error where it stands.
@@ -218,6 +237,17 @@ impl<'a> Reader<'a> {
         let start = self.position();
         self.skip()?;
         Ok(self.since(start))
+    }
+
+    /// Skips a string or `null`, to read it later.
+    ///
+    /// # Errors
+    /// When neither is here.
+    pub fn unread_string(&mut self) -> Result<Unread<'a>, Error> {
+        match self.peek() {
+            Some(b'"' | b'n') => self.raw().map(Unread),
+            _ => Err(self.unexpected("expected a string")),
+        }
     }
 
     /// Skips a value.

@@ -1,6 +1,6 @@
 //! Answers that were given, for the Pods that get the same.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::admission::Prepared;
@@ -16,7 +16,7 @@ pub struct Answers(RwLock<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    answers: HashMap<Key, Answer>,
+    answers: BTreeMap<Key, Answer>,
     size: usize,
 }
 

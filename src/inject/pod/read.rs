@@ -4,7 +4,7 @@
 //! refused.
 
 use super::{Container, Metadata, Mount, Named, Pairs, Pod, SecurityContext, Spec, Volume};
-use crate::json::reader::{Error, Reader};
+use crate::json::reader::{Error, Reader, Str, Unread};
 
 /// How many labels, or annotations, there is room for at first: as many as most Pods have.
 const PAIRS: usize = 16;
@@ -38,7 +38,7 @@ impl<'a> Metadata<'a> {
             "generateName" => field(reader, &key, &mut metadata.generate_name, Reader::string),
             "namespace" => field(reader, &key, &mut metadata.namespace, Reader::string),
             "labels" => field(reader, &key, &mut metadata.labels, Pairs::read),
-            "annotations" => field(reader, &key, &mut metadata.annotations, Pairs::read),
+            "annotations" => field(reader, &key, &mut metadata.annotations, Pairs::unread),
             "managedFields" => reader.or_skip(skip_managed_fields).map(drop),
             _ => reader.skip(),
         })?;
@@ -175,13 +175,26 @@ impl<'a> Volume<'a> {
 
 impl<'a> Pairs<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut pairs = Vec::with_capacity(PAIRS);
-        reader.object(|reader, key| {
-            pairs.push((key, reader.string_or_null()?));
-            Ok(())
-        })?;
-        Ok(Self(pairs))
+        pairs(reader, Reader::string_or_null).map(Self)
     }
+}
+
+impl<'a> Pairs<'a, Unread<'a>> {
+    fn unread(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        pairs(reader, Reader::unread_string).map(Self)
+    }
+}
+
+fn pairs<'a, V>(
+    reader: &mut Reader<'a>,
+    value: impl Fn(&mut Reader<'a>) -> Result<V, Error>,
+) -> Result<Vec<(Str<'a>, V)>, Error> {
+    let mut pairs = Vec::with_capacity(PAIRS);
+    reader.object(|reader, key| {
+        pairs.push((key, value(reader)?));
+        Ok(())
+    })?;
+    Ok(pairs)
 }
 
 /// Reads an object of which only one field is looked at.
