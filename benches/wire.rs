@@ -42,9 +42,16 @@ use load::{Amount, Connections, Protocol};
 use report::{Results, aims};
 use shape::{Answers, Shape};
 
-const CONNECTIONS: [usize; 2] = [8, 64];
-const PROTOCOLS: [(Protocol, &str); 2] =
-    [(Protocol::Http1, "HTTP/1.1"), (Protocol::Http2, "HTTP/2")];
+/// How requests come that are answered as fast as they can be: on how many connections.
+type Way = (&'static str, Protocol, usize);
+
+/// The way that the aims are about, and the others.
+const MAIN: [Way; 1] = [(report::MAIN, Protocol::Http1, 8)];
+const OTHERS: [Way; 3] = [
+    ("HTTP/1.1, 64 connections", Protocol::Http1, 64),
+    ("HTTP/2, 8 connections", Protocol::Http2, 8),
+    ("HTTP/2, 64 connections", Protocol::Http2, 64),
+];
 
 /// Requests after which a server is warm.
 const WARM_UP: u64 = 300;
@@ -62,10 +69,9 @@ struct Bench {
 
 /// How much is measured.
 struct Extent {
+    main_rounds: usize,
     rounds: usize,
     cell: Duration,
-    /// Of a point of growth, which is measured once.
-    point: Duration,
     open_requests: u32,
     requests: u64,
 }
@@ -83,17 +89,17 @@ fn main() {
     );
     let extent = if std::env::var_os("BENCH_SHORT").is_some() {
         Extent {
+            main_rounds: 1,
             rounds: 1,
             cell: Duration::from_millis(150),
-            point: Duration::from_millis(150),
             open_requests: 200,
             requests: 20_000,
         }
     } else {
         Extent {
-            rounds: 15,
+            main_rounds: 40,
+            rounds: 11,
             cell: Duration::from_millis(130),
-            point: Duration::from_millis(400),
             open_requests: 400,
             requests: 1_000_000,
         }
@@ -117,11 +123,20 @@ fn main() {
     };
     let contenders = contenders(&bench.files);
     let mut results = Results::default();
-    // In a round, what is compared is measured as close together as can be.
+    // In a round, what is compared is measured as close together as can be, and the closest what has the nearest aims.
+    for round in 0..bench.extent.main_rounds {
+        eprintln!("main round {} of {}", round + 1, bench.extent.main_rounds);
+        for contender in &contenders {
+            bench.requests(contender, &MAIN, &mut results);
+        }
+    }
     for round in 0..bench.extent.rounds {
         eprintln!("round {} of {}", round + 1, bench.extent.rounds);
         for contender in &contenders {
-            bench.requests(contender, &mut results);
+            let running = bench.requests(contender, &OTHERS, &mut results);
+            let mut note = |figure: &str, value: f64| results.note(figure, contender.name, value);
+            note("peak resident, MiB", running.peak());
+            note("program, MiB", contender.size());
         }
         for (index, contender) in contenders.iter().enumerate() {
             let call = u8::try_from(round * contenders.len() + index + 1).unwrap();
@@ -135,7 +150,7 @@ fn main() {
     let product = &contenders[0];
     bench.many_requests(product, &mut results);
     eprintln!("growth");
-    let growth = growth::measure(&bench.runtime, product, &bench.files, bench.extent.point);
+    let growth = growth::measure(&bench.runtime, product, &bench.files, bench.extent.cell);
 
     let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
     let table = results.table(&names) + &aims(&results);
@@ -209,37 +224,32 @@ impl Bench {
         contender.start(&self.files, &small[0])
     }
 
-    /// What requests cost that come as fast as they are answered.
-    fn requests(&self, contender: &Contender, results: &mut Results) {
+    /// What requests cost that come as fast as they are answered, in each of these ways; the server.
+    fn requests(&self, contender: &Contender, ways: &[Way], results: &mut Results) -> Running {
         let (running, first) = self.start(contender);
         let mut note = |figure: &str, value: f64| results.note(figure, contender.name, value);
         note("exec to first answer, ms", first.as_secs_f64() * 1e3);
         for (size, shape) in &self.shapes {
             shape[0].forget();
-            for (spoken, protocol) in PROTOCOLS {
-                let connect =
-                    |count| Connections::open(&self.runtime, &running.target, spoken, count);
-                connect(8).closed(&self.runtime, shape, Amount::Requests(WARM_UP));
-                for count in CONNECTIONS {
-                    let connections = connect(count);
-                    let before = running.cpu();
-                    let amount = Amount::For(self.extent.cell);
-                    let (answered, took) = connections.closed(&self.runtime, shape, amount);
-                    let used = (running.cpu() - before).as_secs_f64();
-                    let cell = format!("{size}, {protocol}, {count} connections");
-                    note(
-                        &format!("{cell}: requests/s"),
-                        answered as f64 / took.as_secs_f64(),
-                    );
-                    note(
-                        &format!("{cell}: CPU ms per 1,000"),
-                        used * 1e6 / answered as f64,
-                    );
-                }
+            for &(way, protocol, count) in ways {
+                let connect = || Connections::open(&self.runtime, &running.target, protocol, count);
+                connect().closed(&self.runtime, shape, Amount::Requests(WARM_UP));
+                let connections = connect();
+                let before = running.cpu();
+                let amount = Amount::For(self.extent.cell);
+                let (answered, took) = connections.closed(&self.runtime, shape, amount);
+                let used = (running.cpu() - before).as_secs_f64();
+                note(
+                    &format!("{size}, {way}: requests/s"),
+                    answered as f64 / took.as_secs_f64(),
+                );
+                note(
+                    &format!("{size}, {way}: CPU ms per 1,000"),
+                    used * 1e6 / answered as f64,
+                );
             }
         }
-        note("peak resident, MiB", running.peak());
-        note("program, MiB", contender.size());
+        running
     }
 
     fn new_connections(&self, contender: &Contender, call: u8, results: &mut Results) {

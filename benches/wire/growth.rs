@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use super::common;
 use super::contender::{Contender, Files, Running};
 use super::load::{Amount, Connections, Protocol};
+use super::report::Spread;
 use super::shape::Shape;
 
 const SKILLS: [usize; 8] = [0, 1, 2, 5, 10, 20, 50, 100];
@@ -18,6 +19,9 @@ const CONTAINERS: [usize; 7] = [1, 5, 10, 50, 100, 200, 500];
 /// Pods of one workload have the same `managedFields` but for the time.
 const WORKLOADS: [usize; 5] = [1, 10, 50, 100, 400];
 const TEAMS: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
+
+/// How often each point is measured.
+const SAMPLES: usize = 5;
 
 /// How many of the teams are asked for.
 const ASKED: usize = 1_000;
@@ -125,15 +129,20 @@ pub fn measure(runtime: &Runtime, product: &Contender, files: &Files, cell: Dura
     Growth(series)
 }
 
-/// Milliseconds per 1,000 requests.
+/// Milliseconds per 1,000 requests, in the median.
 fn cpu(runtime: &Runtime, running: &Running, shapes: &[Shape], cell: Duration) -> f64 {
     let connect = || Connections::open(runtime, &running.target, Protocol::Http1, 8);
     let warm_up = Amount::Requests(u64::try_from(shapes.len()).unwrap().max(100));
     connect().closed(runtime, shapes, warm_up);
-    let connections = connect();
-    let before = running.cpu();
-    let (count, _) = connections.closed(runtime, shapes, Amount::For(cell));
-    (running.cpu() - before).as_secs_f64() * 1e6 / count as f64
+    let sample = |_| {
+        let connections = connect();
+        let before = running.cpu();
+        let (count, _) = connections.closed(runtime, shapes, Amount::For(cell));
+        (running.cpu() - before).as_secs_f64() * 1e6 / count as f64
+    };
+    Spread::of((0..SAMPLES).map(sample).collect())
+        .unwrap()
+        .median
 }
 
 /// Writes teams of these names, and gives shapes of Pods of up to 1,000 of them.
