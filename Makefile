@@ -88,7 +88,7 @@ docs: $(MKDOCS) ## Build the site of docs/ into target/site; a broken link or a 
 	@NO_MKDOCS_2_WARNING=1 $(MKDOCS) build
 
 .PHONY: bench
-bench: ## Measure the webhook beside others over TLS, in CPU, rate, latency, memory and growth (5 minutes, after the builds)
+bench: ## Measure the webhook beside others over TLS, in CPU, rate, latency, memory and growth (10 minutes, after the builds)
 	cargo build --locked --release --bins --example noop
 	cargo build --locked --release --manifest-path benches/peers/kube-rs/Cargo.toml --target-dir target/peers
 	ln -sf "$$(benches/peers/controller-runtime/build.sh)/controller-runtime" target/peers/
