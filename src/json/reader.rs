@@ -66,14 +66,10 @@ impl<'a> Unread<'a> {
     /// The string, which is empty for `null`. Where half a surrogate pair is in it, which no API server sends, its escapes stay.
     #[must_use]
     pub fn string(self) -> Str<'a> {
-        let quoted = self.0.strip_prefix('"');
-        let Some(text) = quoted.and_then(|text| text.strip_suffix('"')) else {
-            return Str::default();
-        };
-        if text.contains('\\') {
-            return serde_json::from_str(self.0).map_or(Cow::Borrowed(text), Cow::Owned);
-        }
-        Cow::Borrowed(text)
+        let Self(text) = self;
+        let between_quotes = |_| text.get(1..text.len() - 1).unwrap_or_default().into();
+        let string = Reader::new(text).string_or_null();
+        string.unwrap_or_else(between_quotes)
     }
 }
 
