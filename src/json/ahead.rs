@@ -22,16 +22,16 @@ impl Ahead {
     #[inline]
     pub(super) fn plain_from<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
         let gone = self.length.wrapping_sub(rest.len());
-        if gone < BLOCK {
-            let specials = self.specials >> gone;
-            if specials != 0 {
-                return rest.get(specials.trailing_zeros() as usize..);
-            }
+        if gone >= BLOCK {
+            return self.look(rest);
         }
-        self.look(rest)
+        match self.specials >> gone {
+            0 => self.look(rest.get(BLOCK - gone..)?),
+            specials => rest.get(specials.trailing_zeros() as usize..),
+        }
     }
 
-    /// The same, where nothing special is in the bytes that were looked at.
+    /// The same, of what was not looked at yet.
     #[inline(never)]
     fn look<'a>(&mut self, mut rest: &'a [u8]) -> Option<&'a [u8]> {
         while let Some((block, tail)) = rest.split_first_chunk() {

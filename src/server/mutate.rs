@@ -16,8 +16,11 @@ use crate::names::Named;
 use crate::team::Team;
 use crate::teams::LookupFailed;
 
-pub(super) async fn mutate(State(app): State<Arc<App>>, request: HttpRequest<Body>) -> Response {
-    review::answer(&app, request, decide).await
+pub(super) async fn mutate(
+    State(app): State<Arc<App>>,
+    mut request: HttpRequest<Body>,
+) -> Response {
+    review::answer(&app, &mut request, decide).await
 }
 
 /// What becomes of a request.
@@ -104,7 +107,8 @@ async fn look_up(
     namespace: &str,
     name: &str,
 ) -> Result<Option<Arc<Team>>, LookupFailed> {
-    let found = app.teams.look_up(namespace, name).await;
+    // In a box of its own: the state of a request to the cluster would be most of what is moved for each review.
+    let found = Box::pin(app.teams.look_up(namespace, name)).await;
     app.metrics.looked_up(match &found {
         Ok(Some(_)) => "found",
         Ok(None) => "missing",

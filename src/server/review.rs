@@ -1,10 +1,11 @@
 //! What the endpoints share: a review in, a review out.
 
 use std::error::Error;
+use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -31,11 +32,11 @@ struct Rejected(StatusCode, &'static str, String);
 /// Reads the review, has it decided and answers it.
 pub(super) async fn answer(
     app: &App,
-    request: HttpRequest<Body>,
+    asked: &mut HttpRequest<Body>,
     decide: impl AsyncFnOnce(&App, &Request<'_>) -> Decision,
 ) -> Response {
-    let (head, body) = request.into_parts();
-    let body = match read(&head.headers, body).await {
+    let body = mem::take(asked.body_mut());
+    let body = match read(asked.headers(), body).await {
         Ok(body) => body,
         Err(rejected) => return reject(app, rejected, Instant::now()),
     };
@@ -61,7 +62,7 @@ pub(super) async fn answer(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    if head.version < Version::HTTP_2 && app.draining.load(Ordering::Relaxed) {
+    if asked.version() < Version::HTTP_2 && app.draining.load(Ordering::Relaxed) {
         // The client goes on using a connection for as long as it is open, and this process is about to end.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -85,46 +86,30 @@ fn reject(app: &App, Rejected(status, reason, problem): Rejected, started: Insta
 
 /// Reads the body of a request that says it is JSON.
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Rejected> {
-    let text = |name: header::HeaderName| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let content_type = text(header::CONTENT_TYPE);
+    let unsupported =
+        |reason, problem| Rejected(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason, problem);
+    let content_type = headers.get(header::CONTENT_TYPE).map_or("", text);
     let media_type = content_type.as_bytes().split(|&byte| byte == b';').next();
     if !media_type.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"application/json")) {
         let problem = format!(
             "the content type is {}; send application/json",
             Shown(content_type)
         );
-        return Err(Rejected(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "ContentType",
-            problem,
-        ));
+        return Err(unsupported("ContentType", problem));
     }
-    let encoding = text(header::CONTENT_ENCODING);
-    if headers.contains_key(header::CONTENT_ENCODING) && !encoding.eq_ignore_ascii_case("identity")
-    {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(text);
+    if let Some(encoding) = encoding.filter(|name| !name.eq_ignore_ascii_case("identity")) {
         let problem = format!(
             "the content encoding is {}; send the body as it is",
             Shown(encoding)
         );
-        return Err(Rejected(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "ContentEncoding",
-            problem,
-        ));
+        return Err(unsupported("ContentEncoding", problem));
     }
     let too_large = || {
         let problem = format!("the body is larger than {BODY_MAX} bytes");
         Rejected(StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge", problem)
     };
-    if text(header::CONTENT_LENGTH)
-        .parse::<usize>()
-        .is_ok_and(|length| length > BODY_MAX)
-    {
+    if body.size_hint().lower() > BODY_MAX as u64 {
         return Err(too_large());
     }
     match timeout(BODY_TIMEOUT, to_bytes(body, BODY_MAX)).await {
@@ -150,6 +135,10 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Rejected> {
             ))
         }
     }
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
 }
 
 /// The object of a decision, by its name where it has one that could be read.

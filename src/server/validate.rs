@@ -12,10 +12,15 @@ use super::review::{self, Object};
 use crate::admission::{Decision, Denial, Request};
 use crate::validation::{Judgement, Refusal};
 
-pub(super) async fn validate(State(app): State<Arc<App>>, request: HttpRequest<Body>) -> Response {
-    review::answer(&app, request, async |app: &App, request: &Request<'_>| {
-        decide(app, request)
-    })
+pub(super) async fn validate(
+    State(app): State<Arc<App>>,
+    mut request: HttpRequest<Body>,
+) -> Response {
+    review::answer(
+        &app,
+        &mut request,
+        async |app: &App, request: &Request<'_>| decide(app, request),
+    )
     .await
 }
 
