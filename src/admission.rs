@@ -14,7 +14,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::inject::Reason;
-use crate::json::reader::{self, Str};
+use crate::json::reader;
 use crate::names::Shown;
 use crate::validation::Refusal;
 use pod::Content;
@@ -31,15 +31,15 @@ const UID_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The id that the answer must carry.
-    pub uid: Str<'a>,
+    pub uid: &'a str,
     /// The kind of the object.
     kind: Kind<'a>,
     /// The resource that is written to.
     resource: Resource<'a>,
     /// Its subresource, empty if it is none.
-    sub_resource: Str<'a>,
+    sub_resource: &'a str,
     /// The namespace of the request, empty where there is none.
-    namespace: Str<'a>,
+    namespace: &'a str,
     /// What is done.
     operation: Operation,
     /// The object.
@@ -50,13 +50,13 @@ pub struct Request<'a> {
 
 #[derive(Debug)]
 struct Kind<'a> {
-    kind: Str<'a>,
+    kind: &'a str,
 }
 
 #[derive(Debug)]
 struct Resource<'a> {
-    group: Str<'a>,
-    resource: Str<'a>,
+    group: &'a str,
+    resource: &'a str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Request<'_> {
     /// The namespace of the request, empty where there is none.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        self.namespace
     }
 }
 

@@ -259,7 +259,7 @@ fn append_pull_secrets(patch: &mut Patch, pod: &Pod<'_>, pull_secrets: &[&Object
         present
             .unwrap_or_default()
             .iter()
-            .any(|secret| secret.name.as_deref() == Some(name))
+            .any(|secret| secret.name == Some(name))
     };
     let missing = pull_secrets
         .iter()

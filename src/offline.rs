@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use bumpalo::Bump;
 use serde_json::Value;
 
 use crate::inject::pod::Pod;
@@ -172,8 +173,8 @@ fn inject_one(
     context: &Context<'_>,
 ) -> Option<Result<Done, Reason>> {
     let done = {
-        let text = value.to_string();
-        let pod = match Pod::read(&mut Reader::new(&text)) {
+        let (text, arena) = (value.to_string(), Bump::new());
+        let pod = match Pod::read(&mut Reader::new(&text, &arena)) {
             Ok(pod) => pod,
             Err(error) => return Some(Err(Reason::MalformedPod(error.what()))),
         };

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use agentteam_webhook::admission::Request;
 use agentteam_webhook::json::reader::{Error, NESTING_MAX, Reader};
 use agentteam_webhook::json::seen::Seen;
+use bumpalo::Bump;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde::de::IgnoredAny;
@@ -91,9 +92,10 @@ fn changed(text: &str, changes: &[Change]) -> String {
 /// The whole text, read by `read`.
 fn whole<'a, T>(
     text: &'a str,
+    arena: &'a Bump,
     read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(text, arena);
     let value = read(&mut reader)?;
     reader.end().map(|()| value)
 }
@@ -117,12 +119,17 @@ fn value(reader: &mut Reader<'_>) -> Result<Value, Error> {
 
 /// `serde_json` is what the reader must agree with, on what is JSON and on what it says.
 fn agree(text: &str) -> Result<(), TestCaseError> {
-    let skipped = whole(text, Reader::raw);
+    let skipped = whole(text, &Bump::new(), Reader::skip);
     let theirs = serde_json::from_str::<IgnoredAny>(text);
     prop_assert_eq!(skipped.is_ok(), theirs.is_ok(), "{}", text);
     match serde_json::from_str(text) {
         Err(error) if error.to_string().starts_with("number out of range") => {}
-        theirs => prop_assert_eq!(whole(text, value).ok(), theirs.ok(), "{}", text),
+        theirs => prop_assert_eq!(
+            whole(text, &Bump::new(), value).ok(),
+            theirs.ok(),
+            "{}",
+            text
+        ),
     }
     Ok(())
 }
@@ -143,13 +150,14 @@ proptest! {
     fn a_review_is_taken_alike_whatever_was_seen_before(changes in prop::collection::vec(change(), 0..3)) {
         static SEEN: LazyLock<Seen> = LazyLock::new(|| {
             let seen = Seen::default();
-            Request::read(REVIEW.as_bytes(), &seen).unwrap();
+            Request::read(REVIEW.as_bytes(), &Bump::new(), &seen).unwrap();
             seen
         });
         let fields = &TEXTS[0];
         assert!(REVIEW.contains(fields));
         let review = REVIEW.replacen(fields, &changed(fields, &changes), 1);
-        let read = |seen: &Seen| format!("{:?}", Request::read(review.as_bytes(), seen));
+        let arena = Bump::new();
+        let read = |seen: &Seen| format!("{:?}", Request::read(review.as_bytes(), &arena, seen));
         prop_assert_eq!(read(&SEEN), read(&Seen::default()), "{}", review);
     }
 }
@@ -219,9 +227,10 @@ fn escapes_and_numbers_are_taken_as_serde_json_takes_them() {
 
 #[test]
 fn what_is_skipped_is_given_as_it_is() {
-    let text = whole(" [1, {\"a\": \"]\"}] ", Reader::raw).unwrap();
-    assert_eq!(text, "[1, {\"a\": \"]\"}]");
-    assert_eq!(whole("null", Reader::raw).unwrap(), "null");
+    let arena = Bump::new();
+    let raw = |text| whole(text, &arena, Reader::raw).unwrap();
+    assert_eq!(raw(" [1, {\"a\": \"]\"}] "), "[1, {\"a\": \"]\"}]");
+    assert_eq!(raw("null"), "null");
 }
 
 #[test]
@@ -237,7 +246,11 @@ fn integers_and_booleans_are_read_as_what_they_are() {
         ("true", None),
         ("null", None),
     ] {
-        assert_eq!(whole(text, Reader::integer).ok(), expected, "{text}");
+        assert_eq!(
+            whole(text, &Bump::new(), Reader::integer).ok(),
+            expected,
+            "{text}"
+        );
     }
     for (text, expected) in [
         ("true", Some(true)),
@@ -246,7 +259,11 @@ fn integers_and_booleans_are_read_as_what_they_are() {
         ("1", None),
         ("truex", None),
     ] {
-        assert_eq!(whole(text, Reader::boolean).ok(), expected, "{text}");
+        assert_eq!(
+            whole(text, &Bump::new(), Reader::boolean).ok(),
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -255,7 +272,10 @@ fn nesting_is_bounded_whether_read_or_skipped() {
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     let members = |levels: usize| nested(levels).replace("[]", r#"[{"a":{},"b":{},"c":{}}]"#);
     let taken = |text: &str| {
-        let taken = [whole(text, value).map(drop), whole(text, Reader::skip)];
+        let taken = [
+            whole(text, &Bump::new(), value).map(drop),
+            whole(text, &Bump::new(), Reader::skip),
+        ];
         taken.map(|taken| taken.map_err(|error| error.to_string()))
     };
     for text in [nested(1), nested(NESTING_MAX), members(NESTING_MAX - 2)] {
@@ -273,7 +293,12 @@ fn nesting_is_bounded_whether_read_or_skipped() {
 
 #[test]
 fn a_problem_does_not_show_the_value() {
-    let problem = whole(r#" "hunter2, expected hunter2""#, Reader::integer).unwrap_err();
+    let problem = whole(
+        r#" "hunter2, expected hunter2""#,
+        &Bump::new(),
+        Reader::integer,
+    )
+    .unwrap_err();
     assert_eq!(problem.to_string(), "expected an integer at byte 1");
     assert_eq!(problem.what(), "expected an integer");
 }
@@ -281,7 +306,7 @@ fn a_problem_does_not_show_the_value() {
 #[test]
 fn what_has_another_shape_is_skipped_and_what_is_no_json_is_not() {
     let integers = |reader: &mut Reader<'_>| reader.list(Reader::integer);
-    let skip = |text| whole(text, |reader| reader.or_skip(integers));
+    let skip = |text| whole(text, &Bump::new(), |reader| reader.or_skip(integers));
     assert!(skip("[1, 2]").unwrap().is_ok());
     assert!(skip(r#"[{"a": [1, "x"]}, 7]"#).unwrap().is_err());
     assert!(skip("[\"x\", ]").is_err());

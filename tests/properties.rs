@@ -25,6 +25,7 @@ use agentteam_webhook::inject::{
 use agentteam_webhook::json::reader::Reader;
 use agentteam_webhook::skill::Source;
 use agentteam_webhook::team::{Identity, Team};
+use bumpalo::Bump;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
@@ -263,8 +264,8 @@ fn injected_by(
     let mut settings = Settings::new(&Group::default());
     settings.delivery = delivery;
     settings.puller.webhook_image = Some("ghcr.io/x/webhook:v1".parse().unwrap());
-    let text = pod.to_string();
-    let pod = Pod::read(&mut Reader::new(&text)).unwrap();
+    let (text, arena) = (pod.to_string(), Bump::new());
+    let pod = Pod::read(&mut Reader::new(&text, &arena)).unwrap();
     let target = match Target::of(&pod, &settings.keys) {
         Ok(target) => target?,
         Err(reason) => return Some(Err(reason)),
@@ -364,7 +365,8 @@ proptest! {
     #[test]
     fn whatever_comes_there_is_an_answer(pod in unknown(), key in select(vec!["metadata", "spec", "kind"])) {
         let text = json!({(key): pod}).to_string();
-        if let Ok(pod) = Pod::read(&mut Reader::new(&text)) {
+        let arena = Bump::new();
+        if let Ok(pod) = Pod::read(&mut Reader::new(&text, &arena)) {
             let settings = Settings::new(&Group::default());
             let _ = Target::of(&pod, &settings.keys);
         }

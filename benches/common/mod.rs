@@ -18,6 +18,7 @@ use agentteam_webhook::api::{Group, Keys};
 use agentteam_webhook::inject::{Settings, Target, inject};
 use agentteam_webhook::json::seen::Seen;
 use agentteam_webhook::team::{Identity, Team};
+use bumpalo::Bump;
 use serde_json::{Value, json};
 
 /// Reviews that a kube-apiserver v1.36.3 sent: of a Pod with one container, and of one with four, probes, variables,
@@ -102,12 +103,12 @@ pub fn settings() -> Settings {
 
 /// Bytes to bytes: all that the webhook does between the socket and the socket.
 pub fn admit(body: &[u8], team: &Team, settings: &Settings) -> Vec<u8> {
-    let seen = Seen::default();
-    let request = Request::read(body, &seen).unwrap();
+    let (arena, seen) = (Bump::new(), Seen::default());
+    let request = Request::read(body, &arena, &seen).unwrap();
     let pod = request.pod().unwrap().unwrap();
     let target = Target::of(pod, &settings.keys).unwrap().unwrap();
     let injection = inject(pod, &target, team, settings, None).unwrap();
     let decision = Decision::Allowed(Arc::new(Prepared::from(&injection)));
     assert_eq!(decision.word(), "injected");
-    decision.to_review(&request.uid)
+    decision.to_review(request.uid)
 }

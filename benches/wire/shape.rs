@@ -8,6 +8,7 @@ use agentteam_webhook::json::seen::Seen;
 use agentteam_webhook::team::Team;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bumpalo::Bump;
 use serde_json::{Value, json};
 
 use super::http1;
@@ -114,8 +115,8 @@ impl Shape {
 
 /// The Pod of `review` as the library patches it.
 fn injected(review: &[u8], team: &Team, settings: &Settings, pod: &mut Value) {
-    let seen = Seen::default();
-    let request = Request::read(review, &seen).unwrap();
+    let (arena, seen) = (Bump::new(), Seen::default());
+    let request = Request::read(review, &arena, &seen).unwrap();
     let read = request.pod().unwrap().unwrap();
     let target = Target::of(read, &settings.keys).unwrap().unwrap();
     let injection = inject(read, &target, team, settings, None).unwrap();

@@ -14,8 +14,10 @@ pub(super) enum Content<'a> {
     Absent,
     /// Its text.
     Text(&'a str),
-    /// The Pod that it is, or why it is none.
-    Pod(Box<Result<Pod<'a>, Error>>),
+    /// The Pod that it is.
+    Pod(Box<Pod<'a>>),
+    /// Why it is no Pod.
+    NoPod(Error),
 }
 
 impl<'a> Content<'a> {
@@ -31,7 +33,11 @@ impl<'a> Content<'a> {
         if reader.null()? {
             return Ok(Self::Absent);
         }
-        Ok(Self::Pod(Box::new(reader.or_skip(Pod::read)?)))
+        let mut pod = Box::<Pod>::default();
+        Ok(match reader.or_skip(|reader| pod.fill(reader))? {
+            Ok(()) => Self::Pod(pod),
+            Err(error) => Self::NoPod(error),
+        })
     }
 }
 
@@ -45,23 +51,23 @@ impl<'a> Request<'a> {
             return Ok(None);
         }
         let malformed = |problem: String| Reason::MalformedPod(problem);
-        if &*self.kind.kind != "Pod" {
+        if self.kind.kind != "Pod" {
             return Err(malformed(format!(
                 "the request's kind is {}",
-                Shown(&self.kind.kind)
+                Shown(self.kind.kind)
             )));
         }
-        let Content::Pod(pod) = &self.object else {
-            return Err(malformed("the request has no object".into()));
+        let pod = match &self.object {
+            Content::Pod(pod) => &**pod,
+            Content::NoPod(error) => return Err(malformed(error.to_string())),
+            Content::Absent | Content::Text(_) => {
+                return Err(malformed("the request has no object".into()));
+            }
         };
-        let pod = match &**pod {
-            Ok(pod) => pod,
-            Err(error) => return Err(malformed(error.to_string())),
-        };
-        if let Some(kind) = pod.kind.as_deref().filter(|&kind| kind != "Pod") {
+        if let Some(kind) = pod.kind.filter(|&kind| kind != "Pod") {
             return Err(malformed(format!("its kind is {}", Shown(kind))));
         }
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let namespace = pod.metadata.namespace.unwrap_or_default();
         if !namespace.is_empty() && namespace != self.namespace() {
             return Err(Reason::NamespaceMismatch {
                 pod: namespace.to_owned(),

@@ -1,55 +1,60 @@
 //! Bytes to a request, in one pass.
 
+use bumpalo::Bump;
+
 use super::pod::Content;
 use super::{API_VERSION, KIND, Kind, Malformed, Operation, Request, Resource, UID_MAX};
-use crate::json::reader::{Error, Reader, Str};
+use crate::json::reader::{Error, Reader};
 use crate::json::seen::Seen;
 
 /// The fields of a review as they come, each at most once.
 #[derive(Default)]
 struct Review<'a> {
-    api_version: Option<Str<'a>>,
-    kind: Option<Str<'a>>,
-    request: Option<Fields<'a>>,
+    api_version: Option<&'a str>,
+    kind: Option<&'a str>,
+    request: Option<()>,
+    fields: Fields<'a>,
 }
 
 /// The fields of a request as they come, each at most once.
 #[derive(Default)]
 struct Fields<'a> {
-    uid: Option<Str<'a>>,
+    uid: Option<&'a str>,
     kind: Option<Kind<'a>>,
     resource: Option<Resource<'a>>,
-    sub_resource: Option<Str<'a>>,
-    namespace: Option<Str<'a>>,
+    sub_resource: Option<&'a str>,
+    namespace: Option<&'a str>,
     operation: Option<Operation>,
     object: Option<Content<'a>>,
     old_object: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
-    /// Reads a review, faster where it is like one that was `seen`.
+    /// Reads a review, faster where it is like one that was `seen`. Strings that have escapes are put into `arena`.
     ///
     /// # Errors
     /// When the body is not exactly one review of the version that is spoken here.
-    pub fn read(body: &'a [u8], seen: &'a Seen) -> Result<Self, Malformed> {
+    pub fn read(body: &'a [u8], arena: &'a Bump, seen: &'a Seen) -> Result<Self, Malformed> {
         if body.is_empty() {
             return Err(Malformed::Empty);
         }
         let text = simdutf8::compat::from_utf8(body)
             .map_err(|error| Malformed::Encoding(error.valid_up_to()))?;
-        let mut reader = Reader::new(text).with(seen);
-        let review = Review::read(&mut reader)?;
+        let mut reader = Reader::new(text, arena).with(seen);
+        let mut review = Review::default();
+        review.fill(&mut reader)?;
         reader.end()?;
         let required = |name| missing(&reader, name);
         let api_version = review.api_version.ok_or_else(|| required("apiVersion"))?;
         let kind = review.kind.ok_or_else(|| required("kind"))?;
-        if &*api_version != API_VERSION || &*kind != KIND {
+        if api_version != API_VERSION || kind != KIND {
             return Err(Malformed::Version {
                 api_version: api_version.to_string(),
                 kind: kind.to_string(),
             });
         }
-        let fields = review.request.ok_or(Malformed::NoRequest)?;
+        review.request.ok_or(Malformed::NoRequest)?;
+        let fields = review.fields;
         let uid = fields.uid.ok_or_else(|| required("uid"))?;
         if uid.is_empty() || uid.len() > UID_MAX {
             return Err(Malformed::Uid(uid.len()));
@@ -67,22 +72,20 @@ impl<'a> Request<'a> {
             old_object: fields.old_object.filter(|&old| old != "null"),
         };
         if let (true, &Content::Text(object)) = (request.resource.is("", "pods"), &request.object) {
-            request.object = Content::read_pod(&mut Reader::new(object))?;
+            request.object = Content::read_pod(&mut Reader::new(object, arena))?;
         }
         Ok(request)
     }
 }
 
 impl<'a> Review<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut review = Self::default();
-        reader.object(|reader, key| match &*key {
-            "apiVersion" => reader.once(&key, &mut review.api_version, Reader::string),
-            "kind" => reader.once(&key, &mut review.kind, Reader::string),
-            "request" => reader.once(&key, &mut review.request, Fields::read),
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.object(|reader, key| match key {
+            "apiVersion" => reader.once(key, &mut self.api_version, Reader::string),
+            "kind" => reader.once(key, &mut self.kind, Reader::string),
+            "request" => reader.once(key, &mut self.request, |reader| self.fields.fill(reader)),
             _ => reader.skip(),
-        })?;
-        Ok(review)
+        })
     }
 }
 
@@ -93,31 +96,29 @@ impl<'a> Fields<'a> {
         resource.is_some_and(|resource| resource.is("", "pods"))
     }
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut fields = Self::default();
-        reader.object(|reader, key| match &*key {
-            "uid" => reader.once(&key, &mut fields.uid, Reader::string),
-            "kind" => reader.once(&key, &mut fields.kind, Kind::read),
-            "resource" => reader.once(&key, &mut fields.resource, Resource::read),
-            "subResource" => reader.once(&key, &mut fields.sub_resource, Reader::string_or_null),
-            "namespace" => reader.once(&key, &mut fields.namespace, Reader::string_or_null),
-            "operation" => reader.once(&key, &mut fields.operation, Operation::read),
-            "oldObject" => reader.once(&key, &mut fields.old_object, Reader::raw),
-            "object" if fields.is_about_pods() => {
-                reader.once(&key, &mut fields.object, Content::read_pod)
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.object(|reader, key| match key {
+            "uid" => reader.once(key, &mut self.uid, Reader::string),
+            "kind" => reader.once(key, &mut self.kind, Kind::read),
+            "resource" => reader.once(key, &mut self.resource, Resource::read),
+            "subResource" => reader.once(key, &mut self.sub_resource, Reader::string_or_null),
+            "namespace" => reader.once(key, &mut self.namespace, Reader::string_or_null),
+            "operation" => reader.once(key, &mut self.operation, Operation::read),
+            "oldObject" => reader.once(key, &mut self.old_object, Reader::raw),
+            "object" if self.is_about_pods() => {
+                reader.once(key, &mut self.object, Content::read_pod)
             }
-            "object" => reader.once(&key, &mut fields.object, Content::read),
+            "object" => reader.once(key, &mut self.object, Content::read),
             _ => reader.skip(),
-        })?;
-        Ok(fields)
+        })
     }
 }
 
 impl<'a> Kind<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let mut kind = None;
-        reader.object(|reader, key| match &*key {
-            "kind" => reader.once(&key, &mut kind, Reader::string),
+        reader.object(|reader, key| match key {
+            "kind" => reader.once(key, &mut kind, Reader::string),
             _ => reader.skip(),
         })?;
         let kind = kind.ok_or_else(|| missing(reader, "kind"))?;
@@ -128,9 +129,9 @@ impl<'a> Kind<'a> {
 impl<'a> Resource<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let (mut group, mut resource) = (None, None);
-        reader.object(|reader, key| match &*key {
-            "group" => reader.once(&key, &mut group, Reader::string_or_null),
-            "resource" => reader.once(&key, &mut resource, Reader::string),
+        reader.object(|reader, key| match key {
+            "group" => reader.once(key, &mut group, Reader::string_or_null),
+            "resource" => reader.once(key, &mut resource, Reader::string),
             _ => reader.skip(),
         })?;
         let resource = resource.ok_or_else(|| missing(reader, "resource"))?;
@@ -143,7 +144,7 @@ impl<'a> Resource<'a> {
 
 impl Operation {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        Ok(match &*reader.string()? {
+        Ok(match reader.string()? {
             "CREATE" => Self::Create,
             "UPDATE" => Self::Update,
             "DELETE" => Self::Delete,

@@ -25,10 +25,10 @@ impl Request<'_> {
             return Ok(None);
         }
         let unreadable = |problem: String| Refusal::UnreadableTeam(problem);
-        if &*self.kind.kind != KIND {
+        if self.kind.kind != KIND {
             return Err(unreadable(format!(
                 "the request's kind is {}",
-                Shown(&self.kind.kind)
+                Shown(self.kind.kind)
             )));
         }
         let Content::Text(object) = &self.object else {

@@ -56,14 +56,12 @@ impl Fresh {
         let container = pod.containers().get(index)?;
         let mut names = pod.spec.volumes.iter().flatten().map(|volume| &volume.name);
         let mut containers = pod.containers().iter().chain(pod.init_containers());
-        let mut mounts = container
-            .mounts()
-            .map(|mount| normalized(&mount.mount_path));
+        let mut mounts = container.mounts().map(|mount| normalized(mount.mount_path));
         let has_ours = pod.is_windows()
             || pod.annotation(&keys.skills).is_some()
             || pod.annotation(&keys.verify_key).is_some()
             || names.any(|name| is_of_ours(name))
-            || containers.any(|container| is_of_ours(&container.name))
+            || containers.any(|container| is_of_ours(container.name))
             || mounts.any(|path| is_at_or_below(&path, SKILLS_PATH))
             || has_pull_secret_of(pod, team);
         if has_ours {
@@ -76,7 +74,7 @@ impl Fresh {
             delivery: Delivery::choose(pod, team, keys, settings.delivery).ok()?,
             user: user(pod, container),
             first_puller: first_puller_index(pod),
-            is_never_restarted: spec.restart_policy.as_deref() == Some("Never"),
+            is_never_restarted: spec.restart_policy == Some("Never"),
             is_on_host_network: spec.host_network == Some(true),
             has_annotations: pod.metadata.annotations.is_some(),
             has_volumes: spec.volumes.is_some(),
@@ -92,6 +90,6 @@ fn has_pull_secret_of(pod: &Pod<'_>, team: &Team) -> bool {
     let mut listed = pod.spec.image_pull_secrets.iter().flatten();
     listed.any(|secret| {
         let mut ours = team.pull_secrets.iter().flatten().map(ObjectName::as_str);
-        ours.any(|name| secret.name.as_deref() == Some(name))
+        ours.any(|name| secret.name == Some(name))
     })
 }

@@ -127,7 +127,7 @@ impl Planner<'_, '_> {
         name: &ObjectName,
     ) -> Result<Planned<'s>, Reason> {
         match existing_volume(self.pod, &volume, "configMap")? {
-            Some(found) if found.config_map.as_deref() == Some(name.as_str()) => {}
+            Some(found) if found.config_map == Some(name.as_str()) => {}
             Some(_) => planned.kept = Some(Kept::ConfigMap(volume)),
             None => {
                 planned.volume =
@@ -140,12 +140,12 @@ impl Planner<'_, '_> {
     /// What is in place is kept, whichever mode it is of; what is missing is added by the mode of the Pod.
     fn oci<'s>(&self, mut planned: Planned<'s>, pull: Pull<'s>) -> Result<Planned<'s>, Reason> {
         let found = self.pod.volume(&pull.volume);
-        if let Some(found) = found.filter(|found| &*found.kind == "image") {
+        if let Some(found) = found.filter(|found| found.kind == "image") {
             if let Some(key) = self.verify_key {
                 return Err(key.not_by(&format!("volume {}", pull.volume)));
             }
             planned.delivery = Some(Delivery::Image);
-            if found.image.as_deref() != Some(pull.reference.as_str()) {
+            if found.image != Some(pull.reference.as_str()) {
                 planned.kept = Some(Kept::Image(pull.volume));
             }
             return Ok(planned);
@@ -190,7 +190,7 @@ impl Planner<'_, '_> {
                 delivery: Delivery::Puller,
                 kept: None,
             } => key.check_puller(container),
-            other => Err(key.not_by(&format!("init container {}", &*other.container.name))),
+            other => Err(key.not_by(&format!("init container {}", other.container.name))),
         })
     }
 
@@ -207,13 +207,13 @@ impl Planner<'_, '_> {
             .init_containers()
             .iter()
             .filter_map(move |container| {
-                let image = container.image.as_deref();
+                let image = container.image;
                 if *container.name == pull.container {
                     let is_ours = image == Some(settings.image.as_str())
                         && container.words().any(|word| word == wanted);
                     return Some(found(container, Delivery::Oras, is_ours));
                 }
-                if !is_skills_puller(&container.name) {
+                if !is_skills_puller(container.name) {
                     return None;
                 }
                 let pulled = container
@@ -256,8 +256,8 @@ fn mount(agent: &Container<'_>, skill: &Skill, volume: &str) -> Result<Option<Va
     let path = format!("{SKILLS_PATH}/{}", skill.name);
     let mut in_the_way = None;
     for mount in agent.mounts() {
-        let mounted = normalized(&mount.mount_path);
-        if mounted == path && &*mount.name == volume {
+        let mounted = normalized(mount.mount_path);
+        if mounted == path && mount.name == volume {
             return Ok(None);
         }
         if is_at_or_below(&mounted, &path) {

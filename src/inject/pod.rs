@@ -5,14 +5,16 @@
 
 mod read;
 
+use std::borrow::Cow;
+
 use crate::api::MIRROR_ANNOTATION;
-use crate::json::reader::{Str, Unread};
+use crate::json::reader::Unread;
 
 /// A Pod, or the Pod template of a workload.
 #[derive(Debug, Default)]
 pub struct Pod<'a> {
     /// `kind`, which a template has not.
-    pub kind: Option<Str<'a>>,
+    pub kind: Option<&'a str>,
     /// `metadata`
     pub metadata: Metadata<'a>,
     /// `spec`
@@ -23,11 +25,11 @@ pub struct Pod<'a> {
 #[derive(Debug, Default)]
 pub struct Metadata<'a> {
     /// The name, which is empty where the API server makes one.
-    pub name: Option<Str<'a>>,
+    pub name: Option<&'a str>,
     /// What the API server makes a name from.
-    pub generate_name: Option<Str<'a>>,
+    pub generate_name: Option<&'a str>,
     /// The namespace.
-    pub namespace: Option<Str<'a>>,
+    pub namespace: Option<&'a str>,
     /// The labels.
     pub labels: Option<Pairs<'a>>,
     /// The annotations.
@@ -46,7 +48,7 @@ pub struct Spec<'a> {
     /// `imagePullSecrets`
     pub image_pull_secrets: Option<Vec<Named<'a>>>,
     /// `restartPolicy`
-    pub restart_policy: Option<Str<'a>>,
+    pub restart_policy: Option<&'a str>,
     /// `os`
     pub os: Option<Named<'a>>,
     /// `nodeSelector`
@@ -61,15 +63,15 @@ pub struct Spec<'a> {
 #[derive(Debug, Default)]
 pub struct Container<'a> {
     /// `name`
-    pub name: Str<'a>,
+    pub name: &'a str,
     /// `image`
-    pub image: Option<Str<'a>>,
+    pub image: Option<&'a str>,
     /// `command`
-    pub command: Option<Vec<Str<'a>>>,
+    pub command: Option<Vec<&'a str>>,
     /// `args`
-    pub args: Option<Vec<Str<'a>>>,
+    pub args: Option<Vec<&'a str>>,
     /// `restartPolicy`, which makes an init container a sidecar when it is `Always`.
-    pub restart_policy: Option<Str<'a>>,
+    pub restart_policy: Option<&'a str>,
     /// `securityContext`
     pub security_context: Option<SecurityContext>,
     /// `volumeMounts`
@@ -87,31 +89,31 @@ pub struct SecurityContext {
 #[derive(Debug, Default)]
 pub struct Mount<'a> {
     /// The volume's name.
-    pub name: Str<'a>,
+    pub name: &'a str,
     /// Where it is mounted.
-    pub mount_path: Str<'a>,
+    pub mount_path: &'a str,
 }
 
 /// Anything that has a name.
 #[derive(Debug, Default)]
 pub struct Named<'a> {
     /// `name`
-    pub name: Option<Str<'a>>,
+    pub name: Option<&'a str>,
 }
 
 /// `volumes[]`: a name, and one more key that tells the kind of its source.
 #[derive(Debug, Default)]
 pub struct Volume<'a> {
     /// `name`
-    pub name: Str<'a>,
+    pub name: &'a str,
     /// The key of the source, `emptyDir` for example; empty where there is none.
-    pub kind: Str<'a>,
+    pub kind: &'a str,
     /// The name of the `ConfigMap`, when the source is one.
-    pub config_map: Option<Str<'a>>,
+    pub config_map: Option<&'a str>,
     /// Whether the source says which keys of the `ConfigMap` become which files.
     pub has_items: bool,
     /// The reference of the OCI image, when the source is one.
-    pub image: Option<Str<'a>>,
+    pub image: Option<&'a str>,
 }
 
 impl<'a> Pod<'a> {
@@ -124,7 +126,7 @@ impl<'a> Pod<'a> {
 
     /// The value of an annotation.
     #[must_use]
-    pub fn annotation(&self, key: &str) -> Option<Str<'a>> {
+    pub fn annotation(&self, key: &str) -> Option<Cow<'a, str>> {
         let annotations = self.metadata.annotations.as_ref()?;
         annotations.get(key).map(|value| value.string())
     }
@@ -145,7 +147,7 @@ impl<'a> Pod<'a> {
     #[must_use]
     pub fn has_container(&self, name: &str) -> bool {
         let mut all = self.containers().iter().chain(self.init_containers());
-        all.any(|container| &*container.name == name)
+        all.any(|container| container.name == name)
     }
 
     /// The volume of this name.
@@ -155,7 +157,7 @@ impl<'a> Pod<'a> {
             .volumes
             .iter()
             .flatten()
-            .find(|volume| &*volume.name == name)
+            .find(|volume| volume.name == name)
     }
 
     /// Whether this is the API server's picture of a static Pod, which the kubelet made already.
@@ -167,13 +169,13 @@ impl<'a> Pod<'a> {
     /// Whether the Pod says that it runs on Windows.
     #[must_use]
     pub fn is_windows(&self) -> bool {
-        let os = self.spec.os.as_ref().and_then(|os| os.name.as_deref());
+        let os = self.spec.os.as_ref().and_then(|os| os.name);
         let selected = self
             .spec
             .node_selector
             .as_ref()
             .and_then(|labels| labels.get("kubernetes.io/os"));
-        os == Some("windows") || selected.is_some_and(|os| os == "windows")
+        os == Some("windows") || selected.is_some_and(|os| *os == "windows")
     }
 
     /// What to call the Pod in a message.
@@ -193,7 +195,7 @@ impl Container<'_> {
     /// Whether this init container is a native sidecar.
     #[must_use]
     pub fn is_sidecar(&self) -> bool {
-        self.restart_policy.as_deref() == Some("Always")
+        self.restart_policy == Some("Always")
     }
 
     /// `volumeMounts`
@@ -211,7 +213,7 @@ impl Container<'_> {
 /// A map from string to string, in the order that it came in. A key that comes twice counts by its last value, as the
 /// API server reads it.
 #[derive(Debug, Default)]
-pub struct Pairs<'a, V = Str<'a>>(Vec<(Str<'a>, V)>);
+pub struct Pairs<'a, V = &'a str>(Vec<(&'a str, V)>);
 
 impl<V> Pairs<'_, V> {
     /// The value of `key`.
@@ -227,13 +229,17 @@ impl<V> Pairs<'_, V> {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
+    use bumpalo::Bump;
 
     use super::*;
-    use crate::json::reader::Reader;
+    use crate::json::reader::{Error, Reader};
+
+    fn read(text: &str) -> Result<Pod<'_>, Error> {
+        Pod::read(&mut Reader::new(text, Box::leak(Box::default())))
+    }
 
     fn pod(text: &str) -> Pod<'_> {
-        Pod::read(&mut Reader::new(text)).unwrap()
+        read(text).unwrap()
     }
 
     #[test]
@@ -255,16 +261,18 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_borrowed_unless_they_have_escapes() {
-        let pod = pod(r#"{"metadata": {"labels": {"plain": "a", "escaped": "\u0061\"b"}}}"#);
-        assert_eq!(pod.label("plain"), Some("a"));
-        assert_eq!(pod.label("escaped"), Some("a\"b"));
-        let borrowed = |(_, value): &(Str<'_>, Str<'_>)| matches!(value, Cow::Borrowed(_));
-        let labels = pod.metadata.labels.unwrap().0;
-        assert_eq!(
-            labels.iter().map(borrowed).collect::<Vec<_>>(),
-            [true, false]
-        );
+    fn strings_are_copied_where_they_have_escapes() {
+        let labels = |labels: &str| format!(r#"{{"metadata": {{"labels": {labels}}}}}"#);
+        for (text, value, is_copied) in [
+            (labels(r#"{"a": "b"}"#), "b", false),
+            (labels(r#"{"a": "\u0061\"b"}"#), "a\"b", true),
+            (labels(r#"{"\u0061": "b"}"#), "b", true),
+        ] {
+            let arena = Bump::new();
+            let pod = Pod::read(&mut Reader::new(&text, &arena)).unwrap();
+            assert_eq!(pod.label("a"), Some(value));
+            assert_eq!(arena.allocated_bytes() > 0, is_copied, "{text}");
+        }
     }
 
     #[test]
@@ -283,7 +291,7 @@ mod tests {
         assert_eq!(pod.annotation("other"), None);
         for text in ["7", "[]", r#""a"#, r#""\x""#] {
             let text = format!(r#"{{"metadata": {{"annotations": {{"a": {text}}}}}}}"#);
-            assert!(Pod::read(&mut Reader::new(&text)).is_err(), "{text}");
+            assert!(read(&text).is_err(), "{text}");
         }
     }
 
@@ -299,7 +307,7 @@ mod tests {
             .volumes
             .iter()
             .flatten()
-            .map(|volume| &*volume.kind)
+            .map(|volume| volume.kind)
             .collect();
         assert_eq!(
             kinds,
@@ -312,10 +320,10 @@ mod tests {
                 "configMap"
             ]
         );
-        assert_eq!(pod.volume("b").unwrap().config_map.as_deref(), Some("c"));
+        assert_eq!(pod.volume("b").unwrap().config_map, Some("c"));
         let with_items = ["b", "g"].map(|name| pod.volume(name).unwrap().has_items);
         assert_eq!(with_items, [false, true]);
-        assert_eq!(pod.volume("f").unwrap().image.as_deref(), Some("x/y:1"));
+        assert_eq!(pod.volume("f").unwrap().image, Some("x/y:1"));
     }
 
     #[test]
@@ -328,7 +336,7 @@ mod tests {
             r#"{"spec": {"containers": [{"volumeMounts": [{"mountPath": "a", "mountPath": "a"}]}]}}"#,
             r#"{"spec": {"volumes": [{"name": "a", "name": "a"}]}}"#,
         ] {
-            let problem = Pod::read(&mut Reader::new(text)).unwrap_err();
+            let problem = read(text).unwrap_err();
             assert!(
                 problem.what().ends_with(" comes twice"),
                 "{text}: {problem}"
@@ -350,6 +358,6 @@ mod tests {
             assert_eq!(pod(&text).display_name(), "a");
         }
         let text = r#"{"metadata": {"managedFields": [{"fieldsV1": {"f:spec": }}]}}"#;
-        assert!(Pod::read(&mut Reader::new(text)).is_err());
+        assert!(read(text).is_err());
     }
 }

@@ -51,7 +51,7 @@ impl<'a> Pullers<'a> {
         verify_key: Option<&'a VerifyKey<'a>>,
         server: Option<ServerVersion>,
     ) -> Self {
-        let never = pod.spec.restart_policy.as_deref() == Some("Never");
+        let never = pod.spec.restart_policy == Some("Never");
         Self {
             settings,
             pull_secrets,

@@ -338,7 +338,8 @@ impl Reason {
     pub fn depends_on_team(&self) -> bool {
         matches!(
             self,
-            Self::TeamDeleting { .. }
+            Self::TeamNotFound { .. }
+                | Self::TeamDeleting { .. }
                 | Self::AgentNotNamed { .. }
                 | Self::AgentNotFound { .. }
                 | Self::MalformedTeam { .. }

@@ -131,7 +131,7 @@ pub fn container(pod: &Pod<'_>, keys: &Keys) -> Result<usize, Reason> {
     let named = |name: &str| {
         containers
             .iter()
-            .position(|container| &*container.name == name)
+            .position(|container| container.name == name)
     };
     let all = || {
         containers
@@ -179,5 +179,5 @@ fn has_skills(container: &Container<'_>) -> bool {
     };
     container
         .mounts()
-        .any(|mount| is_skill(&mount.mount_path) && mount.name.starts_with(VOLUME_PREFIX))
+        .any(|mount| is_skill(mount.mount_path) && mount.name.starts_with(VOLUME_PREFIX))
 }

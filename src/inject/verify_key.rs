@@ -75,7 +75,7 @@ impl<'a> VerifyKey<'a> {
     /// Whether a volume for the keys that the Pod has already is of this `ConfigMap`, as it is.
     pub(super) fn check_volume(&self, pod: &Pod<'_>) -> Result<(), Reason> {
         let is_ours = pod.volume(KEY_VOLUME).is_none_or(|found| {
-            found.config_map.as_deref() == Some(self.config_map.as_str()) && !found.has_items
+            found.config_map == Some(self.config_map.as_str()) && !found.has_items
         });
         if is_ours {
             return Ok(());
@@ -92,8 +92,8 @@ impl<'a> VerifyKey<'a> {
             && words.next() == Some(&*file)
             && !words.any(|word| word.starts_with(FLAG));
         let mut mounts = container.mounts().filter_map(|mount| {
-            let path = normalized(&mount.mount_path);
-            is_at_or_below(&path, &directory).then_some((path, &*mount.name))
+            let path = normalized(mount.mount_path);
+            is_at_or_below(&path, &directory).then_some((path, mount.name))
         });
         let is_mounted = mounts
             .next()
@@ -102,7 +102,7 @@ impl<'a> VerifyKey<'a> {
         if is_asked && is_mounted {
             return Ok(());
         }
-        Err(self.not_by(&format!("init container {}", &*container.name)))
+        Err(self.not_by(&format!("init container {}", container.name)))
     }
 
     /// What is said of a part that delivers a skill, is in the Pod already, and does not check signatures by this key alone.

@@ -1,5 +1,8 @@
 //! A strict reader of JSON that passes over a text once, and copies nothing that has no escapes in it.
 //!
+//! All strings that are read are borrowed: from the text, or, where they have escapes, from an arena. Nothing of an object that was
+//! read has to be freed by itself.
+//!
 //! Most of a review is not looked at: `managedFields`, variables, probes. Skipping it is where the time goes, and so the
 //! reader is made for that: it holds what it skips to the same grammar as what it reads, and counts its depth, in the
 //! same pass.
@@ -8,6 +11,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use bumpalo::Bump;
 use thiserror::Error;
 
 use super::scan::{Scan, after_colon, after_plain, after_scalar, trimmed};
@@ -55,9 +59,6 @@ impl Error {
     }
 }
 
-/// A string, borrowed where the JSON has no escapes in it.
-pub type Str<'a> = Cow<'a, str>;
-
 /// A string or `null` that was held to the grammar, and is read where it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Unread<'a>(&'a str);
@@ -65,11 +66,16 @@ pub struct Unread<'a>(&'a str);
 impl<'a> Unread<'a> {
     /// The string, which is empty for `null`. Where half a surrogate pair is in it, which no API server sends, its escapes stay.
     #[must_use]
-    pub fn string(self) -> Str<'a> {
+    pub fn string(self) -> Cow<'a, str> {
         let Self(text) = self;
-        let between_quotes = |_| text.get(1..text.len() - 1).unwrap_or_default().into();
-        let string = Reader::new(text).string_or_null();
-        string.unwrap_or_else(between_quotes)
+        let quoted = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'));
+        let plain = Cow::Borrowed(quoted.unwrap_or_default());
+        if !plain.contains('\\') {
+            return plain;
+        }
+        serde_json::from_str(text).map_or(plain, Cow::Owned)
     }
 }
 
@@ -79,16 +85,18 @@ impl<'a> Unread<'a> {
 #[derive(Debug)]
 pub struct Reader<'a> {
     text: &'a str,
+    arena: &'a Bump,
     scan: Scan<'a>,
     seen: Option<&'a Seen>,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the beginning of `text`.
+    /// A reader at the beginning of `text`, which puts strings that have escapes into `arena`.
     #[must_use]
-    pub fn new(text: &'a str) -> Self {
+    pub fn new(text: &'a str, arena: &'a Bump) -> Self {
         Self {
             text,
+            arena,
             scan: Scan::new(text.as_bytes()),
             seen: None,
         }
@@ -108,7 +116,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), Error>,
+        mut member: impl FnMut(&mut Self, &'a str) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut goes_on = self.open(b'{', b'}', "expected an object")?;
         while goes_on {
@@ -143,7 +151,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When there is no string here.
     #[inline]
-    pub fn string(&mut self) -> Result<Str<'a>, Error> {
+    pub fn string(&mut self) -> Result<&'a str, Error> {
         match self.peek() {
             Some(b'"') => self.text(),
             _ => Err(self.unexpected("expected a string")),
@@ -155,9 +163,9 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When neither is here.
     #[inline]
-    pub fn string_or_null(&mut self) -> Result<Str<'a>, Error> {
+    pub fn string_or_null(&mut self) -> Result<&'a str, Error> {
         if self.null()? {
-            return Ok(Str::default());
+            return Ok("");
         }
         self.string()
     }
@@ -331,10 +339,10 @@ impl<'a> Reader<'a> {
 
     /// Reads a string that must begin here.
     #[inline]
-    fn text(&mut self) -> Result<Str<'a>, Error> {
+    fn text(&mut self) -> Result<&'a str, Error> {
         match self.plain_text() {
-            Some(text) => Ok(Cow::Borrowed(text)),
-            None => self.escaped_text().map(Cow::Owned),
+            Some(text) => Ok(text),
+            None => self.escaped_text(),
         }
     }
 
@@ -349,11 +357,12 @@ impl<'a> Reader<'a> {
 
     #[cold]
     #[inline(never)]
-    fn escaped_text(&mut self) -> Result<String, Error> {
+    fn escaped_text(&mut self) -> Result<&'a str, Error> {
         if self.peek() != Some(b'"') {
             return Err(self.malformed());
         }
-        serde_json::from_str(self.raw()?).map_err(|_| self.malformed())
+        let text: String = serde_json::from_str(self.raw()?).map_err(|_| self.malformed())?;
+        Ok(self.arena.alloc_str(&text))
     }
 
     fn parsed<T: FromStr>(&mut self, expected: &str) -> Result<T, Error> {

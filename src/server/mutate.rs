@@ -35,15 +35,23 @@ async fn decide(app: &App, request: &Request<'_>) -> Decision {
         Ok(None) => return Decision::Skipped,
         Err(reason) => return denied(app, request, Some(pod), reason),
     };
-    match judge(app, request.namespace(), pod, &target).await {
+    let namespace = request.namespace();
+    let judged = match judge(app, namespace, pod, &target) {
+        // In a box: few reviews come here, and the state of a request to the cluster would be moved for all of them.
+        Err(reason) if reason.depends_on_team() => {
+            Box::pin(judge_live(app, namespace, pod, &target, reason)).await
+        }
+        judged => judged,
+    };
+    match judged {
         Ok(injection) => {
             if !injection.is_empty()
                 && let Some(held_back) = may_log(app)
             {
                 tracing::info!(
                     decision = "injected",
-                    uid = &*request.uid,
-                    namespace = %Named(request.namespace()),
+                    uid = request.uid,
+                    namespace = %Named(namespace),
                     pod = %Named(pod.display_name()),
                     team = target.team,
                     agent = &*injection.agent,
@@ -58,63 +66,65 @@ async fn decide(app: &App, request: &Request<'_>) -> Decision {
     }
 }
 
-/// Finds the team and makes the patch.
-///
-/// What the cache says is enough to inject. To deny, the cluster itself is asked: the team may be a moment younger than
-/// the watch, and a Pod made right after its team is not refused.
-async fn judge(
+/// Makes the patch by what the cache says of the team.
+fn judge(
     app: &App,
     namespace: &str,
     pod: &Pod<'_>,
     target: &Target<'_>,
 ) -> Result<Arc<Prepared>, Reason> {
-    let server = app.server_version.load().as_deref().copied();
-    let with = |team: &Arc<Team>| {
-        let fresh = Fresh::of(pod, target, team, &app.settings, server);
-        if let Some(given) = fresh.and_then(|fresh| app.answers.get(team, fresh)) {
-            return Ok(given);
-        }
-        let injection = inject(pod, target, team, &app.settings, server)?;
-        let prepared = Arc::new(Prepared::from(&injection));
-        if let Some(fresh) = fresh {
-            app.answers.keep(team, fresh, &prepared);
-        }
-        Ok(prepared)
-    };
-    let Some(cached) = app.teams.index.get(namespace, target.team) else {
-        return match look_up(app, namespace, target.team).await {
-            Ok(Some(team)) => with(&team),
-            Ok(None) => Err(target.team_not_found(namespace, &app.settings.keys)),
-            Err(LookupFailed(problem)) => Err(Reason::TeamLookupFailed {
-                team: target.team.to_owned(),
-                namespace: namespace.to_owned(),
-                problem,
-            }),
-        };
-    };
-    match with(&cached) {
-        Err(reason) if reason.depends_on_team() => match look_up(app, namespace, target.team).await
-        {
-            Ok(Some(team)) if team != cached => with(&team),
-            _ => Err(reason),
-        },
-        result => result,
+    match app.teams.index.get(namespace, target.team) {
+        Some(team) => prepare(app, pod, target, &team),
+        None => Err(target.team_not_found(namespace, &app.settings.keys)),
     }
 }
 
-async fn look_up(
+/// The same by what the cluster says, which is asked before a Pod is denied: the team may be a moment younger than the
+/// watch, and a Pod made right after its team is not refused. `reason` is why the Pod would be denied otherwise.
+async fn judge_live(
     app: &App,
     namespace: &str,
-    name: &str,
-) -> Result<Option<Arc<Team>>, LookupFailed> {
-    // In a box of its own: the state of a request to the cluster would be most of what is moved for each review.
-    let found = Box::pin(app.teams.look_up(namespace, name)).await;
+    pod: &Pod<'_>,
+    target: &Target<'_>,
+    reason: Reason,
+) -> Result<Arc<Prepared>, Reason> {
+    let found = app.teams.look_up(namespace, target.team).await;
     app.metrics.looked_up(match &found {
         Ok(Some(_)) => "found",
         Ok(None) => "missing",
         Err(_) => "failed",
     });
-    found
+    match (found, reason) {
+        (Ok(Some(team)), _) => prepare(app, pod, target, &team),
+        (Err(LookupFailed(problem)), Reason::TeamNotFound { .. }) => {
+            Err(Reason::TeamLookupFailed {
+                team: target.team.to_owned(),
+                namespace: namespace.to_owned(),
+                problem,
+            })
+        }
+        (_, reason) => Err(reason),
+    }
+}
+
+/// Makes the patch, or finds it among the answers that were given.
+fn prepare(
+    app: &App,
+    pod: &Pod<'_>,
+    target: &Target<'_>,
+    team: &Arc<Team>,
+) -> Result<Arc<Prepared>, Reason> {
+    let server = app.server_version.load().as_deref().copied();
+    let fresh = Fresh::of(pod, target, team, &app.settings, server);
+    if let Some(given) = fresh.and_then(|fresh| app.answers.get(team, fresh)) {
+        return Ok(given);
+    }
+    let injection = inject(pod, target, team, &app.settings, server)?;
+    let prepared = Arc::new(Prepared::from(&injection));
+    if let Some(fresh) = fresh {
+        app.answers.keep(team, fresh, &prepared);
+    }
+    Ok(prepared)
 }
 
 fn denied(app: &App, request: &Request<'_>, pod: Option<&Pod<'_>>, reason: Reason) -> Decision {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
+use bumpalo::Bump;
 use bytes::Bytes;
 use http_body_util::LengthLimitError;
 use tokio::time::timeout;
@@ -41,7 +42,8 @@ pub(super) async fn answer(
         Err(rejected) => return reject(app, rejected, Instant::now()),
     };
     let started = Instant::now();
-    let request = match Request::read(&body, &app.seen) {
+    let arena = Bump::new();
+    let request = match Request::read(&body, &arena, &app.seen) {
         Ok(request) => request,
         Err(error) => {
             let rejected = Rejected(
@@ -56,7 +58,7 @@ pub(super) async fn answer(
     app.metrics
         .answered(decision.word(), decision.reason(), started.elapsed());
 
-    let mut response = Response::new(Body::from(decision.to_review(&request.uid)));
+    let mut response = Response::new(Body::from(decision.to_review(request.uid)));
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -163,7 +165,7 @@ pub(super) fn denied(
         tracing::warn!(
             decision = "denied",
             reason = denial.word,
-            uid = &*request.uid,
+            uid = request.uid,
             namespace = %Named(request.namespace()),
             pod = pod.map(|name| display(Named(name))),
             team = team.map(|name| display(Named(name))),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bumpalo::Bump;
 use serde_json::Value;
 
 use crate::api::Keys;
@@ -52,8 +53,8 @@ impl AgentPod {
     /// Reads a Pod: the team that it names, and what is kept of it. Nothing where it names none or opted out.
     #[must_use]
     pub fn read(object: &Value, keys: &Keys) -> Option<(Box<str>, Self)> {
-        let json = object.to_string();
-        let pod = Pod::read(&mut Reader::new(&json)).ok()?;
+        let (json, arena) = (object.to_string(), Bump::new());
+        let pod = Pod::read(&mut Reader::new(&json, &arena)).ok()?;
         let target = Target::of(&pod, keys).ok()??;
         let mounts = pod.containers().iter().flat_map(skill_mounts);
         let mounted = mounts.map(|(skill, _)| skill.into());
@@ -123,7 +124,7 @@ fn skill_mounts<'c>(container: &'c Container<'_>) -> impl Iterator<Item = (&'c s
             .mount_path
             .strip_prefix(SKILLS_PATH)?
             .strip_prefix('/')?;
-        Some((skill, &*mount.name))
+        Some((skill, mount.name))
     })
 }
 
@@ -135,9 +136,9 @@ fn skill_mounts<'c>(container: &'c Container<'_>) -> impl Iterator<Item = (&'c s
 fn unmounted(pod: &Pod<'_>, container: &str, words: &str) -> Option<Box<str>> {
     let found = pod.containers().iter();
     let images = found
-        .filter(|found| &*found.name == container)
+        .filter(|found| found.name == container)
         .flat_map(skill_mounts)
-        .filter_map(|(skill, volume)| Some((skill, pod.volume(volume)?.image.as_deref()?)));
+        .filter_map(|(skill, volume)| Some((skill, pod.volume(volume)?.image?)));
     let images: Vec<_> = images.collect();
     let is_named = |name: &str| words.contains(&format!("\"{name}\""));
     let named = images.iter().find(|(_, reference)| {

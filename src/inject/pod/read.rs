@@ -4,7 +4,7 @@
 //! refused.
 
 use super::{Container, Metadata, Mount, Named, Pairs, Pod, SecurityContext, Spec, Volume};
-use crate::json::reader::{Error, Reader, Str, Unread};
+use crate::json::reader::{Error, Reader, Unread};
 
 /// How many labels, or annotations, there is room for at first: as many as most Pods have.
 const PAIRS: usize = 16;
@@ -15,34 +15,40 @@ impl<'a> Pod<'a> {
     /// # Errors
     /// When it is neither.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let (mut kind, mut metadata, mut spec) = (None, None, None);
-        reader.object(|reader, key| match &*key {
-            "kind" => field(reader, &key, &mut kind, Reader::string),
-            "metadata" => field(reader, &key, &mut metadata, Metadata::read),
-            "spec" => field(reader, &key, &mut spec, Spec::read),
+        let mut pod = Self::default();
+        pod.fill(reader)?;
+        Ok(pod)
+    }
+
+    /// The same, in place.
+    pub(crate) fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        let (mut metadata, mut spec) = (None, None);
+        reader.object(|reader, key| match key {
+            "kind" => field(reader, key, &mut self.kind, Reader::string),
+            "metadata" => {
+                let fill = |reader: &mut Reader<'a>| self.metadata.fill(reader);
+                field(reader, key, &mut metadata, fill)
+            }
+            "spec" => {
+                let fill = |reader: &mut Reader<'a>| self.spec.fill(reader);
+                field(reader, key, &mut spec, fill)
+            }
             _ => reader.skip(),
-        })?;
-        Ok(Self {
-            kind,
-            metadata: metadata.unwrap_or_default(),
-            spec: spec.unwrap_or_default(),
         })
     }
 }
 
 impl<'a> Metadata<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut metadata = Self::default();
-        reader.object(|reader, key| match &*key {
-            "name" => field(reader, &key, &mut metadata.name, Reader::string),
-            "generateName" => field(reader, &key, &mut metadata.generate_name, Reader::string),
-            "namespace" => field(reader, &key, &mut metadata.namespace, Reader::string),
-            "labels" => field(reader, &key, &mut metadata.labels, Pairs::read),
-            "annotations" => field(reader, &key, &mut metadata.annotations, Pairs::unread),
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.object(|reader, key| match key {
+            "name" => field(reader, key, &mut self.name, Reader::string),
+            "generateName" => field(reader, key, &mut self.generate_name, Reader::string),
+            "namespace" => field(reader, key, &mut self.namespace, Reader::string),
+            "labels" => field(reader, key, &mut self.labels, Pairs::read),
+            "annotations" => field(reader, key, &mut self.annotations, Pairs::unread),
             "managedFields" => reader.or_skip(skip_managed_fields).map(drop),
             _ => reader.skip(),
-        })?;
-        Ok(metadata)
+        })
     }
 }
 
@@ -50,7 +56,7 @@ impl<'a> Metadata<'a> {
 /// their names, without a value.
 fn skip_managed_fields(reader: &mut Reader<'_>) -> Result<(), Error> {
     let managers = reader.list(|reader| {
-        reader.object(|reader, key| match &*key {
+        reader.object(|reader, key| match key {
             "fieldsV1" => reader.skip_common(),
             _ => reader.skip(),
         })
@@ -59,40 +65,38 @@ fn skip_managed_fields(reader: &mut Reader<'_>) -> Result<(), Error> {
 }
 
 impl<'a> Spec<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut spec = Self::default();
-        reader.object(|reader, key| match &*key {
-            "containers" => list(reader, &key, &mut spec.containers, Container::read),
-            "initContainers" => list(reader, &key, &mut spec.init_containers, Container::read),
-            "volumes" => list(reader, &key, &mut spec.volumes, Volume::read),
-            "imagePullSecrets" => list(reader, &key, &mut spec.image_pull_secrets, Named::read),
-            "restartPolicy" => field(reader, &key, &mut spec.restart_policy, Reader::string),
-            "os" => field(reader, &key, &mut spec.os, Named::read),
-            "nodeSelector" => field(reader, &key, &mut spec.node_selector, Pairs::read),
-            "hostNetwork" => field(reader, &key, &mut spec.host_network, Reader::boolean),
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.object(|reader, key| match key {
+            "containers" => list(reader, key, &mut self.containers, Container::read),
+            "initContainers" => list(reader, key, &mut self.init_containers, Container::read),
+            "volumes" => list(reader, key, &mut self.volumes, Volume::read),
+            "imagePullSecrets" => list(reader, key, &mut self.image_pull_secrets, Named::read),
+            "restartPolicy" => field(reader, key, &mut self.restart_policy, Reader::string),
+            "os" => field(reader, key, &mut self.os, Named::read),
+            "nodeSelector" => field(reader, key, &mut self.node_selector, Pairs::read),
+            "hostNetwork" => field(reader, key, &mut self.host_network, Reader::boolean),
             "securityContext" => {
                 let read = SecurityContext::read;
-                field(reader, &key, &mut spec.security_context, read)
+                field(reader, key, &mut self.security_context, read)
             }
             _ => reader.skip(),
-        })?;
-        Ok(spec)
+        })
     }
 }
 
 impl<'a> Container<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let (mut container, mut name) = (Self::default(), None);
-        reader.object(|reader, key| match &*key {
-            "name" => field(reader, &key, &mut name, Reader::string),
-            "image" => field(reader, &key, &mut container.image, Reader::string),
-            "command" => list(reader, &key, &mut container.command, Reader::string_or_null),
-            "args" => list(reader, &key, &mut container.args, Reader::string_or_null),
-            "restartPolicy" => field(reader, &key, &mut container.restart_policy, Reader::string),
-            "volumeMounts" => list(reader, &key, &mut container.volume_mounts, Mount::read),
+        reader.object(|reader, key| match key {
+            "name" => field(reader, key, &mut name, Reader::string),
+            "image" => field(reader, key, &mut container.image, Reader::string),
+            "command" => list(reader, key, &mut container.command, Reader::string_or_null),
+            "args" => list(reader, key, &mut container.args, Reader::string_or_null),
+            "restartPolicy" => field(reader, key, &mut container.restart_policy, Reader::string),
+            "volumeMounts" => list(reader, key, &mut container.volume_mounts, Mount::read),
             "securityContext" => {
                 let read = SecurityContext::read;
-                field(reader, &key, &mut container.security_context, read)
+                field(reader, key, &mut container.security_context, read)
             }
             _ => reader.skip(),
         })?;
@@ -117,9 +121,9 @@ impl SecurityContext {
 impl<'a> Mount<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let (mut name, mut mount_path) = (None, None);
-        reader.object(|reader, key| match &*key {
-            "name" => field(reader, &key, &mut name, Reader::string),
-            "mountPath" => field(reader, &key, &mut mount_path, Reader::string),
+        reader.object(|reader, key| match key {
+            "name" => field(reader, key, &mut name, Reader::string),
+            "mountPath" => field(reader, key, &mut mount_path, Reader::string),
             _ => reader.skip(),
         })?;
         Ok(Self {
@@ -144,8 +148,8 @@ impl<'a> Volume<'a> {
             if reader.null()? {
                 return Ok(());
             }
-            match &*key {
-                "name" => return reader.once(&key, &mut name, Reader::string),
+            match key {
+                "name" => return reader.once(key, &mut name, Reader::string),
                 "configMap" => volume.read_config_map(reader)?,
                 "image" => only(reader, "reference", &mut volume.image, Reader::string)?,
                 _ => reader.skip()?,
@@ -158,8 +162,8 @@ impl<'a> Volume<'a> {
     }
 
     fn read_config_map(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        reader.object(|reader, key| match &*key {
-            "name" => field(reader, &key, &mut self.config_map, Reader::string),
+        reader.object(|reader, key| match key {
+            "name" => field(reader, key, &mut self.config_map, Reader::string),
             "items" => {
                 self.has_items = !reader.null()?;
                 if self.has_items {
@@ -188,7 +192,7 @@ impl<'a> Pairs<'a, Unread<'a>> {
 fn pairs<'a, V>(
     reader: &mut Reader<'a>,
     value: impl Fn(&mut Reader<'a>) -> Result<V, Error>,
-) -> Result<Vec<(Str<'a>, V)>, Error> {
+) -> Result<Vec<(&'a str, V)>, Error> {
     let mut pairs = Vec::with_capacity(PAIRS);
     reader.object(|reader, key| {
         pairs.push((key, value(reader)?));
@@ -207,7 +211,7 @@ fn only<'a, T>(
 ) -> Result<(), Error> {
     reader.object(|reader, key| {
         if key == name {
-            field(reader, &key, value, &read)
+            field(reader, key, value, &read)
         } else {
             reader.skip()
         }
