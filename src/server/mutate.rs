@@ -16,11 +16,11 @@ use crate::names::Named;
 use crate::team::Team;
 use crate::teams::LookupFailed;
 
-pub(super) async fn mutate(
+pub(super) fn mutate(
     State(app): State<Arc<App>>,
-    mut request: HttpRequest<Body>,
-) -> Response {
-    review::answer(&app, &mut request, decide).await
+    request: HttpRequest<Body>,
+) -> impl Future<Output = Response> {
+    review::answer(app, request, decide)
 }
 
 /// What becomes of a request.

@@ -1,12 +1,12 @@
 //! What the endpoints share: a review in, a review out.
 
 use std::error::Error;
-use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody, to_bytes};
-use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, Version, header};
+use axum::http::{HeaderValue, Request as HttpRequest, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use bumpalo::Bump;
 use bytes::Bytes;
@@ -31,19 +31,42 @@ const LOGGED_PER_SECOND: u64 = 50;
 struct Rejected(StatusCode, &'static str, String);
 
 /// Reads the review, has it decided and answers it.
-pub(super) async fn answer(
+///
+/// What the head says is looked at before anything is waited for, so that only the body is kept until then.
+pub(super) fn answer(
+    app: Arc<App>,
+    request: HttpRequest<Body>,
+    decide: impl AsyncFnOnce(&App, &Request<'_>) -> Decision,
+) -> impl Future<Output = Response> {
+    let is_closable = request.version() < Version::HTTP_2;
+    let body = accepted(request);
+    async move {
+        let app = &*app;
+        let body = match body {
+            Ok(body) => read(body).await,
+            Err(rejected) => Err(rejected),
+        };
+        let mut response = match body {
+            Ok(body) => reviewed(app, &body, decide).await,
+            Err(rejected) => reject(app, rejected, Instant::now()),
+        };
+        if is_closable && app.draining.load(Ordering::Relaxed) {
+            // The client goes on using a connection for as long as it is open, and this process is about to end.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+}
+
+async fn reviewed(
     app: &App,
-    asked: &mut HttpRequest<Body>,
+    body: &[u8],
     decide: impl AsyncFnOnce(&App, &Request<'_>) -> Decision,
 ) -> Response {
-    let body = mem::take(asked.body_mut());
-    let body = match read(asked.headers(), body).await {
-        Ok(body) => body,
-        Err(rejected) => return reject(app, rejected, Instant::now()),
-    };
     let started = Instant::now();
     let arena = Bump::new();
-    let request = match Request::read(&body, &arena, &app.seen) {
+    let request = match Request::read(body, &arena, &app.seen) {
         Ok(request) => request,
         Err(error) => {
             let rejected = Rejected(
@@ -57,17 +80,9 @@ pub(super) async fn answer(
     let decision = decide(app, &request).await;
     app.metrics
         .answered(decision.word(), decision.reason(), started.elapsed());
-
     let mut response = Response::new(Body::from(decision.to_review(request.uid)));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    if asked.version() < Version::HTTP_2 && app.draining.load(Ordering::Relaxed) {
-        // The client goes on using a connection for as long as it is open, and this process is about to end.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
 }
 
@@ -86,34 +101,38 @@ fn reject(app: &App, Rejected(status, reason, problem): Rejected, started: Insta
     (status, problem + "\n").into_response()
 }
 
-/// Reads the body of a request that says it is JSON.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Rejected> {
+/// The body of a request whose head says that it is JSON, and not too much of it.
+fn accepted(request: HttpRequest<Body>) -> Result<Body, Rejected> {
     let unsupported =
         |reason, problem| Rejected(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason, problem);
-    let content_type = headers.get(header::CONTENT_TYPE).map_or("", text);
-    let media_type = content_type.as_bytes().split(|&byte| byte == b';').next();
-    if !media_type.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"application/json")) {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let is_json = content_type.is_some_and(|value| {
+        let media_type = value.as_bytes().split(|&byte| byte == b';').next();
+        media_type.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"application/json"))
+    });
+    if !is_json {
         let problem = format!(
             "the content type is {}; send application/json",
-            Shown(content_type)
+            Shown(text(content_type))
         );
         return Err(unsupported("ContentType", problem));
     }
-    let encoding = headers.get(header::CONTENT_ENCODING).map(text);
-    if let Some(encoding) = encoding.filter(|name| !name.eq_ignore_ascii_case("identity")) {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let problem = format!(
             "the content encoding is {}; send the body as it is",
-            Shown(encoding)
+            Shown(text(encoding))
         );
         return Err(unsupported("ContentEncoding", problem));
     }
-    let too_large = || {
-        let problem = format!("the body is larger than {BODY_MAX} bytes");
-        Rejected(StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge", problem)
-    };
+    let body = request.into_body();
     if body.size_hint().lower() > BODY_MAX as u64 {
         return Err(too_large());
     }
+    Ok(body)
+}
+
+async fn read(body: Body) -> Result<Bytes, Rejected> {
     match timeout(BODY_TIMEOUT, to_bytes(body, BODY_MAX)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error))
@@ -139,8 +158,14 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Rejected> {
     }
 }
 
-fn text(value: &HeaderValue) -> &str {
-    value.to_str().unwrap_or_default()
+fn text(value: Option<&HeaderValue>) -> &str {
+    let text = value.and_then(|value| value.to_str().ok());
+    text.unwrap_or_default()
+}
+
+fn too_large() -> Rejected {
+    let problem = format!("the body is larger than {BODY_MAX} bytes");
+    Rejected(StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge", problem)
 }
 
 /// The object of a decision, by its name where it has one that could be read.

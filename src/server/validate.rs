@@ -12,16 +12,13 @@ use super::review::{self, Object};
 use crate::admission::{Decision, Denial, Request};
 use crate::validation::{Judgement, Refusal};
 
-pub(super) async fn validate(
+pub(super) fn validate(
     State(app): State<Arc<App>>,
-    mut request: HttpRequest<Body>,
-) -> Response {
-    review::answer(
-        &app,
-        &mut request,
-        async |app: &App, request: &Request<'_>| decide(app, request),
-    )
-    .await
+    request: HttpRequest<Body>,
+) -> impl Future<Output = Response> {
+    review::answer(app, request, async |app: &App, request: &Request<'_>| {
+        decide(app, request)
+    })
 }
 
 /// What becomes of a request.
