@@ -46,7 +46,7 @@ use shape::{Answers, Shape};
 type Way = (&'static str, Protocol, usize);
 
 /// The way that the aims are about, and the others.
-const MAIN: [Way; 1] = [(report::MAIN, Protocol::Http1, 8)];
+const MAIN: [Way; 1] = [(report::MAIN_WAY, Protocol::Http1, 8)];
 const OTHERS: [Way; 3] = [
     ("HTTP/1.1, 64 connections", Protocol::Http1, 64),
     ("HTTP/2, 8 connections", Protocol::Http2, 8),
@@ -123,7 +123,7 @@ fn main() {
     };
     let contenders = contenders(&bench.files);
     let mut results = Results::default();
-    // In a round, what is compared is measured as close together as can be, and the closest what has the nearest aims.
+    // The aims that are nearest get rounds of their own, short and many: what disturbs the machine lasts longer than one.
     for round in 0..bench.extent.main_rounds {
         eprintln!("main round {} of {}", round + 1, bench.extent.main_rounds);
         for contender in &contenders {
@@ -234,19 +234,9 @@ impl Bench {
             for &(way, protocol, count) in ways {
                 let connect = || Connections::open(&self.runtime, &running.target, protocol, count);
                 connect().closed(&self.runtime, shape, Amount::Requests(WARM_UP));
-                let connections = connect();
-                let before = running.cpu();
-                let amount = Amount::For(self.extent.cell);
-                let (answered, took) = connections.closed(&self.runtime, shape, amount);
-                let used = (running.cpu() - before).as_secs_f64();
-                note(
-                    &format!("{size}, {way}: requests/s"),
-                    answered as f64 / took.as_secs_f64(),
-                );
-                note(
-                    &format!("{size}, {way}: CPU ms per 1,000"),
-                    used * 1e6 / answered as f64,
-                );
+                let cost = connect().cost(&self.runtime, &running, shape, self.extent.cell);
+                note(&format!("{size}, {way}: requests/s"), cost.per_second);
+                note(&format!("{size}, {way}: CPU ms per 1,000"), cost.cpu);
             }
         }
         running

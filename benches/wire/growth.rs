@@ -134,12 +134,7 @@ fn cpu(runtime: &Runtime, running: &Running, shapes: &[Shape], cell: Duration) -
     let connect = || Connections::open(runtime, &running.target, Protocol::Http1, 8);
     let warm_up = Amount::Requests(u64::try_from(shapes.len()).unwrap().max(100));
     connect().closed(runtime, shapes, warm_up);
-    let sample = |_| {
-        let connections = connect();
-        let before = running.cpu();
-        let (count, _) = connections.closed(runtime, shapes, Amount::For(cell));
-        (running.cpu() - before).as_secs_f64() * 1e6 / count as f64
-    };
+    let sample = |_| connect().cost(runtime, running, shapes, cell).cpu;
     Spread::of((0..SAMPLES).map(sample).collect())
         .unwrap()
         .median

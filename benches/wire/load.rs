@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::contender::Running;
 use super::http1;
 use super::shape::{Answers, Shape, UID_LENGTH};
 
@@ -121,6 +122,13 @@ pub struct Connections {
     answers: Answers,
 }
 
+/// What requests cost.
+pub struct Cost {
+    pub per_second: f64,
+    /// Milliseconds of the server's processor per 1,000 requests.
+    pub cpu: f64,
+}
+
 impl Connections {
     pub fn open(runtime: &Runtime, target: &Target, protocol: Protocol, count: usize) -> Self {
         let open = (0..count).map(|_| target.connect(protocol, Ipv4Addr::LOCALHOST));
@@ -143,6 +151,23 @@ impl Connections {
         };
         let counts = runtime.block_on(awake(join_all(self.streams.into_iter().map(ask))));
         (counts.into_iter().sum(), pace.started.elapsed())
+    }
+
+    /// Sends `shapes` to `server` for as long as `cell`.
+    pub fn cost(
+        self,
+        runtime: &Runtime,
+        server: &Running,
+        shapes: &[Shape],
+        cell: Duration,
+    ) -> Cost {
+        let before = server.cpu();
+        let (answered, took) = self.closed(runtime, shapes, Amount::For(cell));
+        let used = server.cpu() - before;
+        Cost {
+            per_second: answered as f64 / took.as_secs_f64(),
+            cpu: used.as_secs_f64() * 1e6 / answered as f64,
+        }
     }
 }
 

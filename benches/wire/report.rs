@@ -12,7 +12,7 @@ use super::growth::Growth;
 
 pub const PRODUCT: &str = "agentteam-webhook";
 pub const NOOP: &str = "no-op";
-pub const MAIN: &str = "HTTP/1.1, 8 connections";
+pub const MAIN_WAY: &str = "HTTP/1.1, 8 connections";
 pub const MANY_REQUESTS: &str = "resident after 1,000,000 requests of 10 teams, MiB";
 
 /// Every sample of every figure of every server.
@@ -109,7 +109,7 @@ impl Results {
 
 /// The figure of CPU that aims are about.
 pub fn cpu(size: &str) -> String {
-    format!("{size}, {MAIN}: CPU ms per 1,000")
+    format!("{size}, {MAIN_WAY}: CPU ms per 1,000")
 }
 
 /// The aims, and whether they are met, as Markdown.
