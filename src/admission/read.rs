@@ -12,7 +12,9 @@ use crate::json::seen::Seen;
 struct Review<'a> {
     api_version: Option<&'a str>,
     kind: Option<&'a str>,
+    /// Whether it came.
     request: Option<()>,
+    /// What it has.
     fields: Fields<'a>,
 }
 
@@ -53,8 +55,10 @@ impl<'a> Request<'a> {
                 kind: kind.to_string(),
             });
         }
-        review.request.ok_or(Malformed::NoRequest)?;
-        let fields = review.fields;
+        let Review {
+            request, fields, ..
+        } = review;
+        request.ok_or(Malformed::NoRequest)?;
         let uid = fields.uid.ok_or_else(|| required("uid"))?;
         if uid.is_empty() || uid.len() > UID_MAX {
             return Err(Malformed::Uid(uid.len()));
