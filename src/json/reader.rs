@@ -1,7 +1,6 @@
 //! A strict reader of JSON that passes over a text once, and copies nothing that has no escapes in it.
 //!
-//! All strings that are read are borrowed: from the text, or, where they have escapes, from an arena. Nothing of an object that was
-//! read has to be freed by itself.
+//! All strings that are read are borrowed: from the text, or, where they have escapes, from an arena. None has to be freed by itself.
 //!
 //! Most of a review is not looked at: `managedFields`, variables, probes. Skipping it is where the time goes, and so the
 //! reader is made for that: it holds what it skips to the same grammar as what it reads, and counts its depth, in the
