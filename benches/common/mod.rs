@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use agentteam_webhook::admission::{Decision, Prepared, Request};
 use agentteam_webhook::api::{Group, Keys};
-use agentteam_webhook::inject::{Settings, Target, inject};
+use agentteam_webhook::inject::{Injection, Settings, Target, inject};
 use agentteam_webhook::json::seen::Seen;
 use agentteam_webhook::team::{Identity, Team};
 use bumpalo::Bump;
@@ -103,12 +103,18 @@ pub fn settings() -> Settings {
 
 /// Bytes to bytes: all that the webhook does between the socket and the socket.
 pub fn admit(body: &[u8], team: &Team, settings: &Settings) -> Vec<u8> {
+    let (uid, injection) = injection(body, team, settings);
+    let decision = Decision::Allowed(Arc::new(Prepared::from(&injection)));
+    assert_eq!(decision.word(), "injected");
+    decision.to_review(&uid)
+}
+
+/// The id of a review, and what its Pod gets.
+pub fn injection(review: &[u8], team: &Team, settings: &Settings) -> (String, Injection) {
     let (arena, seen) = (Bump::new(), Seen::default());
-    let request = Request::read(body, &arena, &seen).unwrap();
+    let request = Request::read(review, &arena, &seen).unwrap();
     let pod = request.pod().unwrap().unwrap();
     let target = Target::of(pod, &settings.keys).unwrap().unwrap();
     let injection = inject(pod, &target, team, settings, None).unwrap();
-    let decision = Decision::Allowed(Arc::new(Prepared::from(&injection)));
-    assert_eq!(decision.word(), "injected");
-    decision.to_review(request.uid)
+    (request.uid.to_owned(), injection)
 }

@@ -2,16 +2,13 @@
 
 use std::cell::RefCell;
 
-use agentteam_webhook::admission::Request;
-use agentteam_webhook::inject::{Settings, Target, inject};
-use agentteam_webhook::json::seen::Seen;
+use agentteam_webhook::inject::Settings;
 use agentteam_webhook::team::Team;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bumpalo::Bump;
 use serde_json::{Value, json};
 
-use super::http1;
+use super::{common, http1};
 
 pub const UID_LENGTH: usize = 36;
 
@@ -47,7 +44,8 @@ impl Shape {
         let body_at = head.len();
         let uid_at = find(review, uid.as_bytes()).unwrap();
         let mut wanted = parsed["request"]["object"].clone();
-        injected(review, team, settings, &mut wanted);
+        let (_, injection) = common::injection(review, team, settings);
+        injection.patch.apply(&mut wanted).unwrap();
         Self {
             request: [&head, review].concat(),
             body_at,
@@ -111,16 +109,6 @@ impl Shape {
         let at = find(answer, uid).unwrap();
         self.right.replace(Some((answer.to_vec(), at)));
     }
-}
-
-/// The Pod of `review` as the library patches it.
-fn injected(review: &[u8], team: &Team, settings: &Settings, pod: &mut Value) {
-    let (arena, seen) = (Bump::new(), Seen::default());
-    let request = Request::read(review, &arena, &seen).unwrap();
-    let read = request.pod().unwrap().unwrap();
-    let target = Target::of(read, &settings.keys).unwrap().unwrap();
-    let injection = inject(read, &target, team, settings, None).unwrap();
-    injection.patch.apply(pod).unwrap();
 }
 
 /// Without `null`, `{}` and `[]`, which typed Pods have more or fewer of and which mean nothing.

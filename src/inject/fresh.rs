@@ -54,13 +54,13 @@ impl Fresh {
         let agent = agents.iter().position(|found| &*found.name == agent)?;
         let index = target::container(pod, keys).ok()?;
         let container = pod.containers().get(index)?;
-        let mut names = pod.spec.volumes.iter().flatten().map(|volume| &volume.name);
+        let mut names = pod.spec.volumes.iter().flatten().map(|volume| volume.name);
         let mut containers = pod.containers().iter().chain(pod.init_containers());
         let mut mounts = container.mounts().map(|mount| normalized(mount.mount_path));
         let has_ours = pod.is_windows()
             || pod.annotation(&keys.skills).is_some()
             || pod.annotation(&keys.verify_key).is_some()
-            || names.any(|name| is_of_ours(name))
+            || names.any(is_of_ours)
             || containers.any(|container| is_of_ours(container.name))
             || mounts.any(|path| is_at_or_below(&path, SKILLS_PATH))
             || has_pull_secret_of(pod, team);

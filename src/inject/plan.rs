@@ -208,7 +208,7 @@ impl Planner<'_, '_> {
             .iter()
             .filter_map(move |container| {
                 let image = container.image;
-                if *container.name == pull.container {
+                if container.name == pull.container {
                     let is_ours = image == Some(settings.image.as_str())
                         && container.words().any(|word| word == wanted);
                     return Some(found(container, Delivery::Oras, is_ours));

@@ -121,7 +121,7 @@ impl<'a> Pod<'a> {
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
         let labels = self.metadata.labels.as_ref()?;
-        labels.get(key).map(|value| &**value)
+        labels.get(key).copied()
     }
 
     /// The value of an annotation.
@@ -175,17 +175,16 @@ impl<'a> Pod<'a> {
             .node_selector
             .as_ref()
             .and_then(|labels| labels.get("kubernetes.io/os"));
-        os == Some("windows") || selected.is_some_and(|os| *os == "windows")
+        os == Some("windows") || selected == Some(&"windows")
     }
 
     /// What to call the Pod in a message.
     #[must_use]
     pub fn display_name(&self) -> &str {
-        let names = [&self.metadata.name, &self.metadata.generate_name];
+        let names = [self.metadata.name, self.metadata.generate_name];
         names
             .into_iter()
             .flatten()
-            .map(|name| &**name)
             .find(|name| !name.is_empty())
             .unwrap_or_default()
     }
@@ -206,7 +205,7 @@ impl Container<'_> {
     /// The command and its arguments.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         let words = self.command.iter().chain(&self.args).flatten();
-        words.map(|word| &**word)
+        words.copied()
     }
 }
 
@@ -222,7 +221,7 @@ impl<V> Pairs<'_, V> {
         self.0
             .iter()
             .rev()
-            .find(|(name, _)| &**name == key)
+            .find(|(name, _)| *name == key)
             .map(|(_, value)| value)
     }
 }
